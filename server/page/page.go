@@ -234,7 +234,8 @@ func (v *visit) allowed(rt *Route, changes bool) error {
 		return nil
 	}
 	if err := v.page.cross.Check(v.r); err != nil {
-		return &refused{http.StatusForbidden, "this form was sent from a page of somebody else's"}
+		return &refused{http.StatusForbidden, "this form was sent from a page of somebody else's, or by way of a " +
+			"proxy that changes Host: it must pass on the one that the browser sent"}
 	}
 	if streamed[rt.Pattern] { // it reads its form, and whose that is, by itself
 		return nil

@@ -18,8 +18,8 @@ const (
 	refused  = http.StatusUnprocessableEntity
 	noSpace  = http.StatusInsufficientStorage
 	ndjson   = "application/x-ndjson"
-	htmlPage = "text/html; charset=utf-8"
-	textual  = "text/plain; charset=utf-8"
+	htmlPage = "text/html"
+	textual  = "text/plain"
 )
 
 // says is a contract of a request without a document; takes of one with a document.

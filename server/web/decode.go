@@ -54,7 +54,73 @@ func decodeJSON(r io.Reader, v any) error {
 	if _, err := dec.Token(); err != io.EOF {
 		return errors.New("request has data after its end")
 	}
+	return exact(text, v)
+}
+
+// exact refuses what the decoder takes in its own way, and other readers of the same document otherwise: a field twice,
+// of which the last counts, and a name in other letters. The text is JSON that was decoded.
+func exact(text []byte, v any) error {
+	twice, cased := keysOf(text)
+	if twice != "" {
+		return &fieldsError{errors.New("a field is given twice"),
+			[]doc.FieldError{{Field: plain.Line(twice, 100), Error: "given twice"}}}
+	}
+	if !cased {
+		return nil
+	}
+	var unknown []doc.FieldError
+	for _, f := range explain(text, v) {
+		if f.Error == openapi.Unknown {
+			f.Error += ": fields have small letters"
+			unknown = append(unknown, f)
+		}
+	}
+	if len(unknown) > 0 {
+		return &fieldsError{errors.New("unknown field"), unknown}
+	}
 	return nil
+}
+
+// keysOf looks at all keys of a document: which one comes twice in an object, and whether one has other letters than
+// the names of fields do, as keys of labels may.
+func keysOf(text []byte) (twice string, cased bool) {
+	type level struct {
+		keys map[string]bool // nil: a list
+		key  bool            // a key comes next
+	}
+	var stack []level
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	for {
+		t, err := dec.Token()
+		if err != nil {
+			return "", cased
+		}
+		switch d := t.(type) {
+		case json.Delim:
+			switch d {
+			case '{':
+				stack = append(stack, level{map[string]bool{}, true})
+				continue
+			case '[':
+				stack = append(stack, level{})
+				continue
+			}
+			stack = stack[:len(stack)-1]
+		case string:
+			if n := len(stack) - 1; n >= 0 && stack[n].key {
+				if stack[n].keys[d] {
+					return d, cased
+				}
+				stack[n].keys[d], stack[n].key = true, false
+				cased = cased || strings.ContainsFunc(d, notSmall)
+				continue
+			}
+		}
+		if n := len(stack) - 1; n >= 0 && stack[n].keys != nil {
+			stack[n].key = true // a value ended
+		}
+	}
 }
 
 // explain says which fields of a document that could not be read are not as they should be.
@@ -72,3 +138,5 @@ func explain(text []byte, v any) []doc.FieldError {
 	}
 	return out
 }
+
+func notSmall(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' }

@@ -183,7 +183,16 @@ func (p *Provider) exchangeFailed(err error) error {
 func (p *Provider) claims(ctx context.Context, m *met, raw, nonce string) (map[string]any, error) {
 	id, err := m.verifier.Verify(oidc.ClientContext(ctx, p.client), raw)
 	if err != nil {
-		return nil, errors.New(plain.Line(err.Error(), 300))
+		words := plain.Line(err.Error(), 300)
+		if late := (*oidc.TokenExpiredError)(nil); errors.As(err, &late) {
+			words += fmt.Sprintf("; it is %s here: compare the clocks of the server and of the provider",
+				p.now().UTC().Format(time.RFC3339))
+		}
+		return nil, errors.New(words)
+	}
+	if ahead := id.IssuedAt.Sub(p.now()); ahead > maxAhead {
+		return nil, fmt.Errorf("it was made %v from now (iat): compare the clocks of the server and of the provider",
+			ahead.Round(time.Second))
 	}
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(nonce)) != 1 {
 		return nil, errors.New("it is of another login: its nonce is another one")

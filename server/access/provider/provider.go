@@ -42,6 +42,7 @@ const (
 	retryAfter  = 5 * time.Second  // that a failure is believed
 	renewAfter  = time.Hour        // its endpoints and keys are asked for anew
 	skew        = time.Minute      // that its clock may be behind
+	maxAhead    = 5 * time.Minute  // that its clock may be ahead, as go-oidc has it for nbf
 	atOnce      = 16               // logins that are being ended
 )
 

@@ -18,11 +18,17 @@ type Field struct {
 	Words string
 }
 
+// Unknown are the words of a field that the schema does not have.
+const Unknown = "unknown field"
+
 // known has the schemas of the documents that were explained; huma's registries are not for several at once.
 var known = struct {
 	sync.Mutex
 	registry huma.Registry
 }{registry: huma.NewMapRegistry(refs, name)}
+
+// A field in other letters is unknown; huma, whose variable this is, would take it.
+func init() { huma.ValidateStrictCasing = true }
 
 // Wrong compares a decoded document with the schema of like's type, and says which fields are unknown or of another
 // type. It repeats nothing of what they hold.
@@ -41,7 +47,7 @@ func Wrong(like, document any) []Field {
 		}
 		words := e.Message
 		if words == validation.MsgUnexpectedProperty {
-			words = "unknown field"
+			words = Unknown
 		}
 		out = append(out, Field{marks.Replace(e.Location), words})
 	}
