@@ -219,10 +219,18 @@ func labShow(e *env, kind, what string, show func(e *env, l *doc.Lab, i int) err
 func labRemove(e *env, kind, what string) *cobra.Command {
 	var revision uint64
 	cmd := &cobra.Command{
-		Use: "rm NAME", Aliases: []string{"remove"}, Short: "Remove a " + what + " that nothing else names",
-		Args: cobra.ExactArgs(1),
+		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove " + what + "s that nothing else names",
+		Long: "Remove " + what + "s that nothing else names, all of them or none.",
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return e.changeLab(cmd, doc.LabChange{Remove: []doc.LabName{{Kind: kind, Name: a[0], Revision: revision}}})
+			if revision != 0 && len(a) > 1 {
+				return usage("--revision is that of one %s: name one", what)
+			}
+			var change doc.LabChange
+			for _, name := range a {
+				change.Remove = append(change.Remove, doc.LabName{Kind: kind, Name: name, Revision: revision})
+			}
+			return e.changeLab(cmd, change)
 		},
 	}
 	revisionFlag(cmd, &revision)

@@ -19,8 +19,9 @@ func jobCommand(e *env) *cobra.Command {
 		Short: "List, follow and end long work on a server's images",
 		Long: `List, follow and end long work on a server's images: what ` + "`diskcast image --server`" +
 			` verify, gc, optimize,
-push and pull began. A job goes on when the command that began it is interrupted or loses its connection. What was done
-stays when a job is ended, or the server is, and the same command goes on there.`,
+cut, push and pull began, and the imports of files that were sent to it, as by its page. A job goes on when the command
+that began it is interrupted or loses its connection. What was done stays when a job is ended, or the server is, and the
+same command goes on there.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -80,31 +81,39 @@ func jobWatch(e *env) *cobra.Command {
 
 func jobCancel(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "cancel JOB",
-		Short: "End a job; what it did stays",
-		Args:  cobra.ExactArgs(1),
+		Use:   "cancel JOB...",
+		Short: "End jobs; what they did stays",
+		Long: `End jobs; what they did stays. One that is over stays as it is. Where one of several cannot be ended, the
+others are, and the exit code is 1.`,
+		Example: "  diskcast job cancel j3 j4",
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {
 				return err
 			}
-			if _, err := c.CancelJob(cmd.Context(), a[0]); err != nil {
-				return err
+			end := func(id string) (*doc.Job, error) {
+				if _, err := c.CancelJob(cmd.Context(), id); err != nil {
+					return nil, err
+				}
+				j, err := c.Library().Wait(cmd.Context(), id, nil)
+				var ended *client.JobError
+				if err != nil && (!errors.As(err, &ended) || ended.Job.State != doc.Cancelled) {
+					return nil, err
+				}
+				return j, nil
 			}
-			j, err := c.Library().Wait(cmd.Context(), a[0], nil)
-			var ended *client.JobError
-			if err != nil && (!errors.As(err, &ended) || ended.Job.State != doc.Cancelled) {
-				return err
-			}
-			return e.printJob(j)
+			return endEach(e, a, end, func(j *doc.Job) { fmt.Fprintln(e.Out, jobLine(j)) })
 		},
 	}
 }
+
+func jobLine(j *doc.Job) string { return fmt.Sprintf("%s %s %s", j.ID, j.Spec.Kind, j.State) }
 
 func (e *env) printJob(j *doc.Job) error {
 	if e.JSON {
 		return e.Doc(j)
 	}
-	_, err := fmt.Fprintf(e.Out, "%s %s %s\n", j.ID, j.Spec.Kind, j.State)
+	_, err := fmt.Fprintln(e.Out, jobLine(j))
 	return err
 }

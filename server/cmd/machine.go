@@ -231,18 +231,12 @@ which something was entered.`
 
 func machineRemove(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use: "remove MACHINE", Aliases: []string{"rm"},
-		Short: "Forget a machine and all that was entered of it; its nodes stay",
-		Args:  cobra.ExactArgs(1),
+		Use: "remove MACHINE...", Aliases: []string{"rm"},
+		Short:   "Forget machines and all that was entered of them; their nodes stay",
+		Example: "  diskcast machine remove lab-07 m12",
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			if err := c.RemoveMachine(cmd.Context(), a[0]); err != nil {
-				return err
-			}
-			return e.gone("removed", a[0])
+			return e.removeEach(cmd.Context(), a, (*client.Client).RemoveMachine)
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/units"
+	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/doc"
 )
@@ -276,23 +277,18 @@ func eventLine(ev *doc.Event) string {
 func nodeForget(e *env) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use:   "forget NODE",
-		Short: "Forget a node and its log; its next network boot is as its first",
-		Long: `Forget a node and its log; its next network boot is as its first.
+		Use:   "forget NODE...",
+		Short: "Forget nodes and their logs; their next network boot is as their first",
+		Long: `Forget nodes and their logs; their next network boot is as their first.
 
 A node whose disk a session left half-written is refused: such a disk is not started, and forgotten it could be. Restore
 it again, or, if the disk was made good otherwise, say --force: that ends the mark too, also of a node that is gone.`,
 		Example: "  diskcast node forget 52:54:00:12:34:56\n  diskcast node forget 52:54:00:12:34:56 --force",
-		Args:    cobra.ExactArgs(1),
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			if err := c.Forget(cmd.Context(), a[0], force); err != nil {
-				return err
-			}
-			return e.gone("forgotten", a[0])
+			return e.eachGone(a, "forgotten", func(c *client.Client, id string) error {
+				return c.Forget(cmd.Context(), id, force)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "forget also that its disk is half-written: it may be started then")

@@ -379,29 +379,53 @@ that every node has it and some machines will not start from it by themselves, f
 
 func sessionCancel(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "cancel SESSION",
-		Short: "End a session; its nodes stop and go idle",
-		Args:  cobra.ExactArgs(1),
+		Use:   "cancel SESSION...",
+		Short: "End sessions; their nodes stop and go idle",
+		Long: `End sessions; their nodes stop and go idle. One that is over stays as it is. Where one of several ` +
+			`cannot be
+ended, the others are, and the exit code is 1.`,
+		Example: `  diskcast session cancel s4
+  diskcast session cancel $(diskcast session list --open -o name)`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {
 				return err
 			}
-			s, err := c.Cancel(cmd.Context(), a[0])
-			if err != nil {
-				return err
-			}
-			if e.JSON {
-				return e.Doc(s)
-			}
-			fmt.Fprintf(e.Out, "%s %s\n", s.ID, s.State)
-			e.printLeft(s)
-			for _, w := range s.Warnings {
-				fmt.Fprintf(e.Err, "diskcast: warning: %s\n", plain.Line(w, 0))
-			}
-			return nil
+			return endEach(e, a, func(id string) (*doc.Session, error) { return c.Cancel(cmd.Context(), id) },
+				func(s *doc.Session) {
+					fmt.Fprintf(e.Out, "%s %s\n", s.ID, s.State)
+					e.printLeft(s)
+					for _, w := range s.Warnings {
+						fmt.Fprintf(e.Err, "diskcast: warning: %s\n", plain.Line(w, 0))
+					}
+				})
 		},
 	}
+}
+
+// endEach ends one after the other, those after one that cannot be ended too, and prints each that was.
+func endEach[T any](e *env, ids []string, end func(id string) (*T, error), show func(*T)) error {
+	var ended []*T
+	var failed error
+	for _, id := range ids {
+		x, err := end(id)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		ended = append(ended, x)
+		if !e.JSON {
+			show(x)
+		}
+	}
+	switch {
+	case !e.JSON || len(ended) == 0:
+		return failed
+	case len(ids) == 1:
+		return e.Doc(ended[0])
+	}
+	return errors.Join(failed, e.Doc(ended))
 }
 
 // sessionResult is the error for how a session ended.

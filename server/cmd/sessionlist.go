@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,13 +14,16 @@ import (
 )
 
 func sessionList(e *env) *cobra.Command {
-	var all bool
+	var all, open bool
 	var since time.Duration
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short: "List sessions",
 		Long: `List the sessions that are not over, and those that ended within a day. --since and --all list older ones
-too; --json lists all, but with --since. The server keeps the last 200 that are over, and the receipts of all.`,
+too; --json lists all, but with --since. --open lists only those that are not over, also with --json. The server
+keeps the last 200 that are over, and the receipts of all.`,
+		Example: `  diskcast session list --since 72h
+  diskcast session list --open -o name`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()
@@ -31,6 +35,12 @@ too; --json lists all, but with --since. The server keeps the last 200 that are 
 				return err
 			}
 			hidden := 0
+			if open {
+				if all || cmd.Flags().Changed("since") {
+					return usage("--open lists what is not over, --all and --since what is: leave one away")
+				}
+				list = slices.DeleteFunc(list, func(s doc.Session) bool { return s.Over() })
+			}
 			if !all && (!e.JSON || cmd.Flags().Changed("since")) {
 				list, hidden = recent(list, since)
 			}
@@ -58,6 +68,7 @@ too; --json lists all, but with --since. The server keeps the last 200 that are 
 	}
 	f := cmd.Flags()
 	f.BoolVar(&all, "all", false, "list all")
+	f.BoolVar(&open, "open", false, "list only those that are not over")
 	f.DurationVar(&since, "since", 24*time.Hour, "list those that ended within this time")
 	return cmd
 }

@@ -154,16 +154,21 @@ func sessionRemove(e *env) *cobra.Command {
 // removeEach removes one after the other, and says which are gone when one is not.
 func (e *env) removeEach(ctx context.Context, ids []string,
 	remove func(c *client.Client, ctx context.Context, id string) error) error {
+	return e.eachGone(ids, "removed", func(c *client.Client, id string) error { return remove(c, ctx, id) })
+}
+
+// eachGone does one after the other, and says which are gone when one is not; how is what becomes of each.
+func (e *env) eachGone(ids []string, how string, do func(c *client.Client, id string) error) error {
 	c, err := e.client()
 	if err != nil {
 		return err
 	}
 	for i, id := range ids {
-		if err := remove(c, ctx, id); err != nil {
-			return errors.Join(err, e.gone("removed", ids[:i]...))
+		if err := do(c, id); err != nil {
+			return errors.Join(err, e.gone(how, ids[:i]...))
 		}
 	}
-	return e.gone("removed", ids...)
+	return e.gone(how, ids...)
 }
 
 // gone says what is there no longer; how is what was done with it, and the field of the document.
