@@ -35,7 +35,7 @@ type Machine struct {
 	Port   string    `json:"port,omitempty"`
 	Relay  string    `json:"relay,omitempty"` // Node.Relay of its latest node
 	Made   time.Time `json:"made"`
-	Seen   time.Time `json:"seen,omitzero"` // its last hello
+	Seen   time.Time `json:"seen,omitzero"` // its last word: the latest last_seen of its nodes
 	// Waits is the one thing that it waits for, with the command that ends that; empty when it waits for nothing.
 	Waits string `json:"waits,omitempty"`
 	// Warnings are what the operator should know of how it is told from other machines.

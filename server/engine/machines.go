@@ -209,6 +209,11 @@ func (e *Engine) machineView(m *fleet.Machine) doc.Machine {
 	v := doc.Machine{ID: m.ID, Name: m.Name, Labels: maps.Clone(m.Labels), Notes: m.Notes,
 		Boots: append([]string{}, m.Boots...),
 		Nodes: append([]string{}, m.Nodes...), Made: m.Made, Seen: m.Seen, Warnings: e.fleet.Warnings(m)}
+	for _, id := range m.Nodes {
+		if n := e.nodes[id]; n != nil {
+			v.Seen = later(v.Seen, n.LastSeen) // an agent that waits asks, and says no hello
+		}
+	}
 	for _, b := range m.Boards {
 		v.Boards = append(v.Boards, doc.Board(b))
 	}
