@@ -99,6 +99,7 @@ func kind(err error) string {
 type env struct {
 	ui.UI
 	in     io.Reader
+	raw    io.Writer // standard output as it is, for help and completions; nil: that of the process
 	state  string
 	store  string
 	server string
@@ -117,10 +118,9 @@ type env struct {
 // Run runs one command line.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	out := plain.NewWriter(stdout)
-	root := newRoot(&env{in: stdin, UI: ui.UI{Out: out, Err: stderr}, pace: askPace})
+	root := newRoot(&env{in: stdin, raw: stdout, UI: ui.UI{Out: out, Err: stderr}, pace: askPace})
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -188,6 +188,8 @@ The line from nothing to a lab of imaged machines:
 		receiptCommand(e),
 		notifyCommand(e), loginCommand(e), loginLinkCommand(e), contextCommand(e),
 		castcmd.Command(&e.UI))
+	root.SetOut(e.raw) // the commands of completion take it when they are made
+	addCompletion(root)
 	usageErrors(root)
 	emptyflag.Refuse(root, emptyMeans, func(err error) error { return usage("%w", err) })
 	addAgain(e, root)

@@ -30,6 +30,10 @@ func completer(what string) func(context.Context, *env) ([]string, error) {
 		return served(jobWords)
 	case "PROFILE":
 		return served(profileWords)
+	case "NAME": // a new one, or one that nobody can list
+		return func(context.Context, *env) ([]string, error) { return nil, nil }
+	case "TOKEN":
+		return served(tokenWords)
 	case "IMAGE":
 		return imageWords
 	case serversImage:
@@ -75,6 +79,10 @@ func addCompletions(e *env, cmd *cobra.Command) {
 	}
 }
 
+// namesOf says what a NAME of a command's usage is the name of, where the server knows those.
+var namesOf = map[string]string{"diskcast token rm": "TOKEN", "diskcast login-link": "TOKEN",
+	"diskcast profile show": "PROFILE", "diskcast profile rm": "PROFILE"}
+
 // argumentsOf are the words of a usage such as "label MACHINE LABEL=VALUE|LABEL- ...", with its dots on the last one.
 func argumentsOf(cmd *cobra.Command) []string {
 	var out []string
@@ -89,6 +97,12 @@ func argumentsOf(cmd *cobra.Command) []string {
 		w = strings.Trim(w, "[]")
 		if w == "NAME|DIGEST..." {
 			w = "IMAGE..."
+		}
+		if name, many := strings.CutSuffix(w, "..."); name == "NAME" && namesOf[cmd.CommandPath()] != "" {
+			w = namesOf[cmd.CommandPath()]
+			if many {
+				w += "..."
+			}
 		}
 		out = append(out, w)
 	}
@@ -176,6 +190,14 @@ func jobWords(ctx context.Context, c *client.Client) (out []string, err error) {
 	all, err := c.Jobs(ctx)
 	for i := range all {
 		out = append(out, described(all[i].ID, all[i].State+", "+all[i].Spec.Kind))
+	}
+	return out, err
+}
+
+func tokenWords(ctx context.Context, c *client.Client) (out []string, err error) {
+	all, err := c.Tokens(ctx)
+	for i := range all {
+		out = append(out, described(all[i].Name, all[i].Role))
 	}
 	return out, err
 }

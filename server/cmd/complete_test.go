@@ -11,21 +11,6 @@ import (
 func TestCompletion(t *testing.T) {
 	o := newOffice(t)
 	id := strings.TrimSpace(o.must("create", "--image", "debian", "--nodes", o.node))
-	complete := func(url string, words ...string) []string {
-		t.Helper()
-		args := append([]string{"__complete", words[0], words[1], "--server", url, "--state", o.state}, words[2:]...)
-		var out, errs bytes.Buffer
-		if err := Run(t.Context(), args, strings.NewReader(""), &out, &errs); err != nil {
-			t.Fatalf("%v: %v", words, err)
-		}
-		var got []string
-		for line := range strings.Lines(out.String()) {
-			if word, _, _ := strings.Cut(strings.TrimSpace(line), "\t"); !strings.HasPrefix(word, ":") {
-				got = append(got, word)
-			}
-		}
-		return got
-	}
 	for _, c := range []struct {
 		words []string
 		want  []string
@@ -37,12 +22,49 @@ func TestCompletion(t *testing.T) {
 		{[]string{"node", "show", ""}, []string{o.node}},
 		{[]string{"session", "create", "--nodes", ""}, []string{"m1"}},
 	} {
-		if got := complete(o.url, c.words...); !slices.Equal(got, c.want) {
+		if got := o.complete(o.url, c.words...); !slices.Equal(got, c.want) {
 			t.Errorf("%q is completed to %q, want %q", c.words, got, c.want)
 		}
 	}
-	if got := complete("https://127.0.0.1:1", "session", "show", ""); len(got) > 0 {
+	if got := o.complete("https://127.0.0.1:1", "session", "show", ""); len(got) > 0 {
 		t.Errorf("without a server it is completed to %q", got)
+	}
+}
+
+// complete is what the shell is given for the last of the words.
+func (o *office) complete(url string, words ...string) []string {
+	o.t.Helper()
+	got, _ := o.completion(url, words...)
+	return got
+}
+
+// completion is that and the directive, such as :4 for no files.
+func (o *office) completion(url string, words ...string) (got []string, directive string) {
+	o.t.Helper()
+	args := append([]string{"__complete", words[0], words[1], "--server", url, "--state", o.state}, words[2:]...)
+	var out, errs bytes.Buffer
+	if err := Run(o.t.Context(), args, strings.NewReader(""), &out, &errs); err != nil {
+		o.t.Fatalf("%v: %v", words, err)
+	}
+	for line := range strings.Lines(out.String()) {
+		word, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		if strings.HasPrefix(word, ":") {
+			directive = word
+			continue
+		}
+		got = append(got, word)
+	}
+	return got, directive
+}
+
+// TestCompletionScripts prints what makes each shell complete, to where all results go.
+func TestCompletionScripts(t *testing.T) {
+	for shell := range completionExamples {
+		var out, errs bytes.Buffer
+		err := Run(t.Context(), []string{"completion", shell}, strings.NewReader(""), &out, &errs)
+		if err != nil || !strings.Contains(out.String(), "__complete") {
+			t.Errorf("%s: %v, %d bytes, %s", shell, err, out.Len(), errs.String())
+		}
 	}
 }
 

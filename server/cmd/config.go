@@ -49,8 +49,9 @@ type checkedSettings struct {
 
 func configCheckCommand(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "check [FILE]",
-		Short: "Look for mistakes in a settings file",
+		Use:     "check [FILE]",
+		Example: "  diskcast config check\n  diskcast config check ./diskcast.toml --json",
+		Short:   "Look for mistakes in a settings file",
 		Long: `Look for mistakes in a settings file, ` + config.DefaultFile + ` if none is named: keys that there ` +
 			`are not,
 values of another type, values that mean nothing, settings that contradict each other. Each is named with its line.

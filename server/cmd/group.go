@@ -157,6 +157,7 @@ func revisionFlag(cmd *cobra.Command, into *uint64) {
 func labList(e *env, what string, all func(*doc.Lab) any, rows func(*doc.Lab) [][]string) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List all " + what, Args: cobra.NoArgs,
+		Example: "  diskcast " + strings.TrimSuffix(what, "s") + " list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -174,10 +175,15 @@ func labList(e *env, what string, all func(*doc.Lab) any, rows func(*doc.Lab) []
 	}
 }
 
+// labExamples are names of each kind, as the examples of set have them.
+var labExamples = map[string]string{doc.KindGroup: "front", doc.KindProfile: "lab", doc.KindRule: "dell",
+	doc.KindMenu: "hall"}
+
 // labShow is a command that shows one thing of a kind.
 func labShow(e *env, kind, what string, show func(e *env, l *doc.Lab, i int) error) *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME", Short: "Show a " + what, Args: cobra.ExactArgs(1),
+		Example: "  diskcast " + what + " show " + labExamples[kind],
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -220,8 +226,9 @@ func labRemove(e *env, kind, what string) *cobra.Command {
 	var revision uint64
 	cmd := &cobra.Command{
 		Use: "rm NAME...", Aliases: []string{"remove"}, Short: "Remove " + what + "s that nothing else names",
-		Long: "Remove " + what + "s that nothing else names, all of them or none.",
-		Args: cobra.MinimumNArgs(1),
+		Long:    "Remove " + what + "s that nothing else names, all of them or none.",
+		Example: "  diskcast " + what + " rm " + labExamples[kind],
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if revision != 0 && len(a) > 1 {
 				return usage("--revision is that of one %s: name one", what)

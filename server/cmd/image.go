@@ -137,6 +137,8 @@ func imageList(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short: "List the images of the store",
+		Example: `  diskcast image list
+  diskcast image list --server https://10.0.0.1:8443 -o name`,
 		Long: `List the images of the store. NOTES counts what their captures found that one should know (` +
 			"`diskcast image show`" + ` and --json have
 the words). An image that cannot be opened has a problem, which is printed below the list, and in --json as "problem".`,
@@ -201,7 +203,9 @@ func short(d string) string {
 
 func imageVerify(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "verify IMAGE...",
+		Use: "verify IMAGE...",
+		Example: `  diskcast image verify debian win11
+  diskcast image verify $(diskcast image list -o name)`,
 		Short: "Read images whole and compare every checksum",
 		Long: "Read images whole and compare every checksum. Exit code 4 says that one is damaged; the message says " +
 			"where.",

@@ -33,8 +33,9 @@ same command goes on there.`,
 func jobList(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
-		Short: "List the jobs since the server was started",
-		Args:  cobra.NoArgs,
+		Short:   "List the jobs since the server was started",
+		Example: "  diskcast job list --watch",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -59,10 +60,11 @@ func jobList(e *env) *cobra.Command {
 
 func jobWatch(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "watch JOB",
-		Short: "Follow a job until it is over",
-		Long:  "Follow a job until it is over. The exit code is that of the command which began it.",
-		Args:  cobra.ExactArgs(1),
+		Use:     "watch JOB",
+		Example: "  diskcast job watch j3",
+		Short:   "Follow a job until it is over",
+		Long:    "Follow a job until it is over. The exit code is that of the command which began it.",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {

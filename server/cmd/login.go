@@ -204,6 +204,7 @@ func contextCommand(e *env) *cobra.Command {
 	}
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List them, and which is the current one", Args: cobra.NoArgs,
+			Example: "  diskcast context list",
 			RunE: func(*cobra.Command, []string) error {
 				f, err := contexts.Load(contexts.Path())
 				if err != nil {

@@ -71,10 +71,12 @@ func labels(m *doc.Machine) string {
 }
 
 func machineShow(e *env) *cobra.Command {
-	return machineDo(e, "show MACHINE", "Show what was entered of a machine, and what it is known by", 1,
+	cmd := machineDo(e, "show MACHINE", "Show what was entered of a machine, and what it is known by", 1,
 		func(cmd *cobra.Command, c *client.Client, a []string) (*doc.Machine, error) {
 			return c.Machine(cmd.Context(), a[0])
 		})
+	cmd.Example = "  diskcast machine show lab-07\n  diskcast machine show 52:54:00:12:34:56 --json"
+	return cmd
 }
 
 // machineDo is a command that does something and prints the machine that came of it.

@@ -32,9 +32,10 @@ they are is in the settings file of serve, in [[notify.webhook]] and [notify.mai
 
 func notifyListCommand(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "Show what waits to be told, why, and what was never told",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "Show what waits to be told, why, and what was never told",
+		Example: "  diskcast notify list",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -103,9 +104,10 @@ func receiverWords(r *doc.NotifyReceiver) (all []string) {
 
 func notifyTestCommand(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "test [RECEIVER]",
-		Short: "Tell one receiver, or all, a word at once, and print the answers",
-		Args:  cobra.MaximumNArgs(1),
+		Use:     "test [RECEIVER]",
+		Example: "  diskcast notify test\n  diskcast notify test chat",
+		Short:   "Tell one receiver, or all, a word at once, and print the answers",
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -143,7 +145,9 @@ func notifySecretCommand(e *env) *cobra.Command {
 	var file string
 	var remove bool
 	cmd := &cobra.Command{
-		Use:   "secret RECEIVER --secret-file FILE",
+		Use: "secret RECEIVER --secret-file FILE",
+		Example: `  diskcast notify secret chat --secret-file hook.key
+  diskcast notify secret chat --remove`,
 		Short: "Store the key that a web hook's requests are signed with, or the mail server's password",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {

@@ -47,7 +47,9 @@ func powerSet(e *env) *cobra.Command {
 	in := doc.PowerSet{V: session.Version}
 	var secret, template string
 	cmd := &cobra.Command{
-		Use:   "set MACHINE --driver DRIVER",
+		Use: "set MACHINE --driver DRIVER",
+		Example: `  diskcast machine power set lab-07 --driver redfish --address 10.9.0.7 --user admin --password-file -
+  diskcast machine power set lab-08 --driver wol`,
 		Short: "Say how a machine's power is reached, in the place of what was said before",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
@@ -107,17 +109,17 @@ func (e *env) readText(name string) (string, error) {
 
 func powerShow(e *env) *cobra.Command {
 	return powerOne(e, "show MACHINE", "Show how a machine's power is reached; its password is shown to nobody",
-		(*client.Client).Power)
+		"  diskcast machine power show lab-07", (*client.Client).Power)
 }
 
 func powerForget(e *env) *cobra.Command {
 	return powerOne(e, "forget MACHINE", "Forget how a machine's power is reached, and its password",
-		(*client.Client).ForgetPower)
+		"  diskcast machine power forget lab-07", (*client.Client).ForgetPower)
 }
 
-func powerOne(e *env, use, short string,
+func powerOne(e *env, use, short, example string,
 	do func(*client.Client, context.Context, string) (*doc.Power, error)) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1),
+	return &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -151,6 +153,17 @@ func (e *env) printPower(p *doc.Power) error {
 		{"certificate", ui.Dash(p.Pin)}})
 }
 
+// powerExamples are examples of powerDo's commands.
+var powerExamples = map[string]string{
+	doc.PowerState: "  diskcast machine power state --all\n  diskcast machine power state --on room=210 --json",
+	doc.PowerOn: `  diskcast machine power on lab-07
+  diskcast machine power on --on 'room=210,!spare' --at-once 10`,
+	doc.PowerOff:   "  diskcast machine power off --on @front",
+	doc.PowerCycle: "  diskcast machine power cycle lab-07 lab-08 --gap 5s",
+	doc.PowerBootOnce: `  diskcast machine power bootonce network lab-07
+  diskcast machine power bootonce disk --on room=210`,
+}
+
 func powerDo(e *env, op, short string) *cobra.Command {
 	spec := doc.PowerSpec{V: session.Version, Op: op}
 	var gap time.Duration
@@ -160,7 +173,7 @@ func powerDo(e *env, op, short string) *cobra.Command {
 		use = op + " network|disk|setup --on SELECTOR|MACHINE..."
 	}
 	cmd := &cobra.Command{
-		Use: use, Short: short,
+		Use: use, Short: short, Example: powerExamples[op],
 		Long: short + `.
 
 Machines are worked at as --at-once and --gap say, so that neither fuses nor networks see all at once. Interrupted, no

@@ -30,8 +30,9 @@ makes one; each of its times makes a session of its own, or something is said in
 func repeatList(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
-		Short: "List repeating sessions, the time that is next, and what came of the last one",
-		Args:  cobra.NoArgs,
+		Short:   "List repeating sessions, the time that is next, and what came of the last one",
+		Example: "  diskcast repeat list",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -59,9 +60,10 @@ func repeatList(e *env) *cobra.Command {
 
 func repeatShow(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "show REPEAT",
-		Short: "Show a repeating session, and what came of its last times",
-		Args:  cobra.ExactArgs(1),
+		Use:     "show REPEAT",
+		Example: "  diskcast repeat show r2",
+		Short:   "Show a repeating session, and what came of its last times",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -91,8 +93,9 @@ func (e *env) showRepeat(r *doc.Repeat) error {
 func repeatRemove(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "rm REPEAT...", Aliases: []string{"remove"},
-		Short: "Forget repeating sessions; the sessions that were made of them stay",
-		Args:  cobra.MinimumNArgs(1),
+		Short:   "Forget repeating sessions; the sessions that were made of them stay",
+		Example: "  diskcast repeat rm r2",
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return e.removeEach(cmd.Context(), a, (*client.Client).RemoveRepeat)
 		},

@@ -67,8 +67,9 @@ are not there for it, nor is a session that has one of others. It makes sessions
 func tokenList(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
-		Short: "List the named tokens of a server, their roles and their ends",
-		Args:  cobra.NoArgs,
+		Short:   "List the named tokens of a server, their roles and their ends",
+		Example: "  diskcast token list --server https://10.0.0.1:8443",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := e.client()
 			if err != nil {
@@ -100,8 +101,9 @@ func tokenList(e *env) *cobra.Command {
 func tokenRemove(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rm NAME...", Aliases: []string{"remove"},
-		Short: "End tokens: the server takes them no longer",
-		Args:  cobra.MinimumNArgs(1),
+		Short:   "End tokens: the server takes them no longer",
+		Example: "  diskcast token rm ada room-210",
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return e.removeEach(cmd.Context(), a, (*client.Client).RemoveToken)
 		},

@@ -57,6 +57,13 @@ func TestTokenCommands(t *testing.T) {
 	do(exitFailed, "held to no machines", "token", "create", "eve", "--role", "admin", "--on", "room=210")
 	do(0, "within room=210 (fits 0 machines now)", "token", "create", "eve", "--role", "viewer", "--on", "room=210")
 	do(0, "room=210", "token", "list")
+	for _, c := range []struct{ line, want string }{{"token rm", "ada eve"}, {"token rm ada", "ada eve"},
+		{"login-link --minutes=5", "ada eve"}, {"token create --role=admin", ""}} {
+		got, directive := o.completion(o.url, append(strings.Fields(c.line), "")...)
+		if strings.Join(got, " ") != c.want || directive != ":4" {
+			t.Errorf("%s: completed to %q, %s; want %q, and no files", c.line, got, directive, c.want)
+		}
+	}
 	if out := do(0, "it logs in as eve, once", "login-link", "eve"); !strings.HasPrefix(out, o.url+"/login?link=") {
 		t.Errorf("the link is %q", out)
 	}

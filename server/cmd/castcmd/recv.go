@@ -24,7 +24,9 @@ type recvFlags struct {
 func recvCommand(u *ui.UI) *cobra.Command {
 	var f recvFlags
 	cmd := &cobra.Command{
-		Use:   "recv TICKET|-",
+		Use: "recv TICKET|-",
+		Example: `  diskcast cast recv -o /dev/sda - < ticket
+  diskcast cast recv - < ticket | tar x -C /srv`,
 		Short: "Receive what the ticket names",
 		Long: `Receive what the ticket names, into a file, a device or standard output. A ticket of - is read from ` +
 			`standard input, so

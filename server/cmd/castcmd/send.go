@@ -35,7 +35,9 @@ type sendFlags struct {
 func sendCommand(u *ui.UI) *cobra.Command {
 	var f sendFlags
 	cmd := &cobra.Command{
-		Use:   "send FILE|-",
+		Use: "send FILE|-",
+		Example: `  diskcast cast send disk.img --min-receivers 30 --max-wait 5m
+  tar c /srv/course | diskcast cast send - --min-receivers 30`,
 		Short: "Send a file, a device or standard input",
 		Long: `Send a file, a device or standard input (-) to every receiver that presents the ticket, which is ` +
 			`printed on standard
