@@ -147,7 +147,7 @@ func (u *Uploads) Take(ctx context.Context, x Upload, body io.Reader, by string)
 	case n == 0:
 		err = errors.New("the file is empty")
 	case x.Size >= 0 && n != x.Size:
-		err = fmt.Errorf("%d bytes came of a file of %d: %w", n, x.Size, io.ErrUnexpectedEOF)
+		err = &wrongSize{came: n, said: x.Size}
 	default:
 		err = u.free(x) // as it is now
 	}
@@ -243,3 +243,17 @@ func nameless(dir string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// wrongSize is a file of which another number of bytes came than was said before.
+type wrongSize struct{ came, said int64 }
+
+func (e *wrongSize) Error() string {
+	if e.came > e.said {
+		return fmt.Sprintf("%d bytes came, and the file was said to have %d: send it again with its size", e.came,
+			e.said)
+	}
+	return fmt.Sprintf("%d bytes came of a file of %d: send it again", e.came, e.said)
+}
+
+// Unwrap says what kind of error it is: the body is wrong, not the server.
+func (e *wrongSize) Unwrap() error { return io.ErrUnexpectedEOF }

@@ -172,6 +172,8 @@ func TestUploadsThatFail(t *testing.T) {
 			io.ErrUnexpectedEOF, "did not come whole"},
 		{"less than was said", Upload{Name: "x", Size: 2 << 20}, bytes.NewReader(disk), room, io.ErrUnexpectedEOF,
 			"of a file of 2097152"},
+		{"more than was said", Upload{Name: "x", Size: 5}, bytes.NewReader(disk), room, io.ErrUnexpectedEOF,
+			"bytes came, and the file was said to have 5"},
 	} {
 		u.room = c.room
 		_, err := u.Take(t.Context(), c.x, c.body, "ann")

@@ -231,3 +231,31 @@ func TestAskKeepsRoles(t *testing.T) {
 		t.Errorf("nobody lists machines: %v", err)
 	}
 }
+
+// TestBidi: strings of a machine that run from right to left stand by themselves, so that their neighbours keep their
+// order.
+func TestBidi(t *testing.T) {
+	r := newRig(t, options{})
+	r.hello(t, 1, session.Inventory{Vendor: "אבג", Product: "דהו", Disks: []session.Disk{{Path: "/dev/sda",
+		Size: 1 << 30, Model: "זחט", Serial: "123"}}})
+	body := r.logged(t, access.Viewer).get("/machines/m1")
+	for _, want := range []string{"<bdi>אבג</bdi> <bdi>דהו</bdi>", "<bdi>זחט</bdi> <bdi>123</bdi>"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page of a machine lacks %q:\n%s", want, body)
+		}
+	}
+}
+
+// TestUploadHeld: who is held to machines is not shown a form that would be refused.
+func TestUploadHeld(t *testing.T) {
+	r := newRig(t, options{})
+	made, err := r.book.Create(t.Context(), doc.TokenSpec{V: 1, Name: "held", Role: access.Operator, On: "m1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.tokens["held"] = made.Secret
+	if code, body, _ := r.logged(t, "held").do("GET", "/upload", nil); code != http.StatusForbidden ||
+		!strings.Contains(body, "is held to the machines m1") {
+		t.Errorf("%d\n%s", code, body)
+	}
+}

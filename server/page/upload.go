@@ -58,6 +58,10 @@ type uploadView struct {
 func (d *uploadView) Field(name string) string { return d.Fields.Get(name) }
 
 func (v *visit) uploadForm() error {
+	if v.holder.Within != "" { // its form could never be sent
+		return &refused{http.StatusForbidden, fmt.Sprintf("%s is held to the machines %s, and images are of all: an "+
+			"administrator makes other tokens (diskcast token create)", v.holder.Name, v.holder.Within)}
+	}
 	q := v.r.URL.Query()
 	d := &uploadView{Fields: url.Values{"name": {q.Get("name")}}}
 	return v.show(http.StatusOK, "upload", "Bring an image", d)
