@@ -40,6 +40,11 @@ func echo(ctx context.Context, _ *power.Config, _ *power.Host, in io.Reader, out
 	}
 }
 
+// held is a console that its BMC refuses.
+func held(context.Context, *power.Config, *power.Host, io.Reader, io.Writer, func()) error {
+	return power.Fail(power.Refused, "somebody has its console already")
+}
+
 // withConsoles gives a rig machines m1, whose BMC has a console, and m2, which has none.
 func (r *rig) withConsoles(t *testing.T) {
 	t.Helper()
@@ -50,7 +55,8 @@ func (r *rig) withConsoles(t *testing.T) {
 	fine := func(*power.Config) error { return nil }
 	open := func(*power.Config, *power.Host) (power.Device, error) { return &socket{}, nil }
 	d := desk.New(desk.Config{Store: store.NewMemory(), Key: key, Timing: quick, Drivers: power.Drivers{
-		{Name: "bmc", Check: fine, Open: open, Console: echo}, {Name: "plug", Check: fine, Open: open}}})
+		{Name: "bmc", Check: fine, Open: open, Console: echo}, {Name: "plug", Check: fine, Open: open},
+		{Name: "held", Check: fine, Open: open, Console: held}}})
 	c := console.New(slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -58,8 +64,8 @@ func (r *rig) withConsoles(t *testing.T) {
 	<-c.Ready()
 	t.Cleanup(func() { stop(); <-done })
 	r.page.API.(*web.API).WithPower(d).WithConsoles(c)
-	for n, driver := range []string{"bmc", "plug"} {
-		m := desk.Machine{ID: "m" + string(rune('1'+n))}
+	for id, driver := range map[string]string{"m1": "bmc", "m2": "plug", "m4": "held"} {
+		m := desk.Machine{ID: id}
 		if _, err := d.Set(t.Context(), m, doc.PowerSet{V: 1, Driver: driver}); err != nil {
 			t.Fatal(err)
 		}
@@ -79,6 +85,11 @@ func TestConsole(t *testing.T) {
 	if !strings.Contains(b.get("/machines/m1"), at) || strings.Contains(viewer.get("/machines/m1"), at) ||
 		strings.Contains(b.get("/machines/m2"), "/console") {
 		t.Error("the way to the console is for operators, of machines that have one")
+	}
+	r.hello(t, 4, session.Inventory{})
+	if code, body, _ := b.do("POST", "/machines/m4/console/open", url.Values{"csrf": {b.csrf("/")}}); code !=
+		http.StatusUnprocessableEntity || !strings.Contains(body, "somebody has its console already") {
+		t.Errorf("a console that the BMC refuses: %d\n%s", code, body)
 	}
 	for path, want := range map[string]string{"/machines/m2/console": "no console is reached",
 		"/machines/m3/console": "its power is not set up", at: "Open the console"} {

@@ -44,7 +44,7 @@ func consoling(h func(a *API, r *http.Request, m desk.Machine) (*doc.Console, er
 			a.fail(w, r, http.StatusConflict, err)
 		case errors.Is(err, console.ErrMany), errors.Is(err, console.ErrFull):
 			a.fail(w, r, http.StatusServiceUnavailable, err)
-		case power.WordOf(err) == power.Cannot:
+		case power.WordOf(err) == power.Cannot, errors.Is(err, errNotOpened):
 			a.fail(w, r, http.StatusUnprocessableEntity, err)
 		case err != nil:
 			a.failFor(w, r, err)
@@ -68,11 +68,32 @@ func (a *API) openConsole(r *http.Request, m desk.Machine) (*doc.Console, error)
 	if err := a.power.HasConsole(r.Context(), m); err != nil {
 		return nil, err
 	}
-	return a.consoles.Open(m.ID, holderOf(r).Name, in.Take,
+	by := holderOf(r).Name
+	v, err := a.consoles.Open(m.ID, by, in.Take,
 		func(ctx context.Context, in io.Reader, out io.Writer, opened func()) error {
 			return a.power.Console(ctx, m, in, out, opened)
 		})
+	if err != nil || v.State != doc.ConsoleOpening {
+		return v, err
+	}
+	// A BMC that refuses does so soon: who asks, and the record, are to have that and not "it is being opened".
+	ctx, cancel := context.WithTimeout(r.Context(), refusalTime)
+	defer cancel()
+	now, err := a.consoles.Read(ctx, m.ID, by, 0, true, v.State)
+	switch {
+	case err != nil: // it was taken, or forgotten, meanwhile
+		return nil, err
+	case now.State == doc.ConsoleClosed && now.Error != "":
+		return nil, fmt.Errorf("%w: %s", errNotOpened, now.Error)
+	}
+	now.Text, now.Next, now.Lost = "", v.Next, v.Lost // it is read from its beginning
+	return now, nil
 }
+
+// refusalTime is how long a BMC's refusal of a console is waited for.
+const refusalTime = 5 * time.Second
+
+var errNotOpened = errors.New("its console was not opened")
 
 func (a *API) readConsole(r *http.Request, m desk.Machine) (*doc.Console, error) {
 	if err := only(r, "after", "wait", "text", "state"); err != nil {

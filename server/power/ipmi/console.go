@@ -65,7 +65,8 @@ func activate(ctx context.Context, s *client.Client) error {
 	switch uint8(code.CompletionCode()) {
 	case payloadActive, payloadLimit:
 		return power.Fail(power.Refused, "somebody has its console already: end that, or reset the BMC where it "+
-			"forgot to (`ipmitool sol deactivate`)")
+			"forgot to (`ipmitool sol deactivate`); after a restart of this server it may be the server's own of "+
+			"before, which the BMC ends by itself within a minute or so: open it again then")
 	case payloadDisabled:
 		return power.Fail(power.Refused, "Serial over LAN is switched off in it: `ipmitool sol set enabled true`, and "+
 			"the user needs the right to it (`ipmitool sol payload enable`)")
