@@ -122,8 +122,10 @@
       xhr.onload = function () {
         if (xhr.status < 400) location.assign(xhr.responseURL); else refuse(words(xhr.responseText, xhr.status));
       };
-      xhr.onerror = function () { refuse("The connection broke, and nothing is left of the file on the server. Send it again."); };
-      xhr.onabort = function () { refuse("Stopped. Nothing is left of the file on the server."); };
+      // Whether the server had all of the file by then is not told to a page.
+      var unless = " If the server had all of the file by then, it makes the image all the same: look under Images whether it came.";
+      xhr.onerror = function () { refuse("The connection broke." + unless + " If it did not, nothing is left of the file; send it again."); };
+      xhr.onabort = function () { refuse("Stopped." + unless + " If it did not, nothing is left of the file."); };
       xhr.open("POST", form.action);
       xhr.send(data);
     }
