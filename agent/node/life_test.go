@@ -47,11 +47,13 @@ func TestBeat(t *testing.T) {
 		}
 		close(s.over)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		s.over = make(chan struct{})
 		f.descs <- &session.Descriptor{V: 1, Session: "u", Serial: 3, Action: "stuck"}
 		synctest.Wait()
 		close(s.over)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if log := strings.Join(f.log, "\n"); !strings.Contains(log, "KERNEL\nerror failed I/O error") {
 			t.Errorf("the kernel's words are not before the failure:\n%s", log)
 		}

@@ -347,6 +347,9 @@ func TestDescriptionHolds(t *testing.T) {
 		}
 	}
 	t.Logf("answers by status: %v", asked)
+	if testing.Short() {
+		return // two rounds need not come to each
+	}
 	for _, code := range []int{200, 201, 204, 400, 401, 404, 413, 422} {
 		if asked[code] == 0 {
 			t.Errorf("no request was answered with %d: %v", code, asked)
