@@ -15,7 +15,6 @@ import (
 	"github.com/diskcast/diskcast/internal/testenv/proc"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/site"
-	"github.com/diskcast/diskcast/qemu-tests/vm"
 	"github.com/diskcast/diskcast/server/doc"
 )
 
@@ -87,18 +86,7 @@ func TestIPXEShim(t *testing.T) {
 		!strings.Contains(string(out), "hand the kernel to the distribution's shim") {
 		t.Errorf("mkimage verify: %v\n%s", err, out)
 	}
-	empty, err := os.ReadFile(ovmf + "OVMF_VARS_4M.fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	vars, err := vm.Enroll(empty, cert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	firmware := vm.Firmware{Code: secureBoot.Code, Vars: filepath.Join(b.dir, "site.vars"), SecureBoot: true}
-	if err := os.WriteFile(firmware.Vars, vars, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	firmware := b.enrolled(cert)
 	for _, c := range []struct {
 		name  string
 		extra []string

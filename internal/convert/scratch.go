@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/internal/volume"
 )
@@ -29,33 +27,11 @@ type scratch struct {
 }
 
 func newScratch(o Options) (*scratch, error) {
-	f, err := nameless(o.Scratch)
+	f, err := sparse.Nameless(o.Scratch, "unpacked", "diskcast-convert-*")
 	if err != nil {
 		return nil, fmt.Errorf("file to unpack into: %w", err)
 	}
 	return &scratch{f: f, max: o.MaxSize, sector: 512, runs: volume.NewRuns(o.MaxSize)}, nil
-}
-
-// nameless makes a file that is gone with the program, however that ends.
-func nameless(dir string) (*os.File, error) {
-	if dir == "" {
-		dir = os.TempDir()
-	}
-	fd, err := unix.Open(dir, unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, 0o600)
-	if err == nil {
-		return os.NewFile(uintptr(fd), dir+"/(unpacked)"), nil
-	}
-	// Some file systems, NFS among them, have no such files. Killed between the two calls, the program leaves an empty
-	// one.
-	f, err := os.CreateTemp(dir, "diskcast-convert-*")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 // setSize says how large the disk is. Writes beyond it are errors.

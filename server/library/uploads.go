@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/sparse"
 	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/doc"
 )
@@ -137,7 +138,7 @@ func (u *Uploads) Take(ctx context.Context, x Upload, body io.Reader, by string)
 		defer u.mu.Unlock()
 		u.going--
 	}()
-	f, err := nameless(u.lib.st.Dir())
+	f, err := sparse.Nameless(u.lib.st.Dir(), "upload", "diskcast-upload-*")
 	if err != nil {
 		return nil, fmt.Errorf("a place for the file: %w", err)
 	}
@@ -223,25 +224,6 @@ func fill(r io.Reader, buf []byte) (n int, err error) {
 		n += m
 	}
 	return n, err
-}
-
-// nameless makes a file that is gone with the program, however that ends.
-func nameless(dir string) (*os.File, error) {
-	fd, err := unix.Open(dir, unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, 0o600)
-	if err == nil {
-		return os.NewFile(uintptr(fd), dir+"/(upload)"), nil
-	}
-	// Some file systems, NFS among them, have no such files. Killed between the two calls, the program leaves an empty
-	// one.
-	f, err := os.CreateTemp(dir, "diskcast-upload-*")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 // wrongSize is a file of which another number of bytes came than was said before.
