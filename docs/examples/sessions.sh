@@ -13,7 +13,7 @@ api() {
 	method=$1 path=$2
 	shift 2
 	answer=$(curl --silent --show-error --fail-with-body --insecure --pinnedpubkey "$pin" \
-		--header "Authorization: Bearer $DISKCAST_TOKEN" --request "$method" "$@" "$DISKCAST_SERVER$path") || {
+		--header "Authorization: Bearer $DISKCAST_TOKEN" --header "Content-Type: application/json" --request "$method" "$@" "$DISKCAST_SERVER$path") || {
 		printf '%s\n' "$answer" >&2
 		exit 1
 	}

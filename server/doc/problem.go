@@ -40,6 +40,7 @@ const (
 	ProblemKeyReused    = "key_reused"
 	ProblemLost         = "cursor_lost"
 	ProblemTooLarge     = "too_large"
+	ProblemMediaType    = "not_json"
 	ProblemRefused      = "refused"
 	ProblemDamaged      = "damaged"
 	ProblemTooMany      = "too_many_requests"
@@ -74,6 +75,7 @@ func Problems() []Problem {
 		{ProblemKeyInUse, http.StatusConflict, "The request with this key is being answered"},
 		{ProblemLost, http.StatusGone, "The cursor is too old"},
 		{ProblemTooLarge, http.StatusRequestEntityTooLarge, "The body is larger than this request takes"},
+		{ProblemMediaType, http.StatusUnsupportedMediaType, "The request says that its document is not JSON"},
 		{ProblemRefused, http.StatusUnprocessableEntity, "It is understood, and cannot be done"},
 		{ProblemDamaged, http.StatusUnprocessableEntity, "The image is damaged"},
 		{ProblemKeyReused, http.StatusUnprocessableEntity, "The key came with another request"},

@@ -254,6 +254,7 @@ func (r *Route) Pattern() string { return r.Method + " " + r.Path }
 // route lays out the mux from the table.
 func (a *API) route(table []Route) {
 	a.mux, a.routes = http.NewServeMux(), map[string]*Route{}
+	asDocuments := documents()
 	for i := range table {
 		rt := &table[i]
 		a.routes[rt.Pattern()] = rt
@@ -264,6 +265,9 @@ func (a *API) route(table []Route) {
 					w = a.narrow(w, r)
 				}
 				code, err = a.hold(rt, r)
+			}
+			if err == nil && asDocuments[rt.Pattern()] {
+				code, err = http.StatusUnsupportedMediaType, maybeJSON(r)
 			}
 			if err != nil {
 				a.fail(w, r, code, err)

@@ -237,6 +237,9 @@ func (c *Call) refusals() []int {
 	if c.In != nil || len(c.Query)+len(c.Header) > 0 {
 		out = append(out, http.StatusBadRequest)
 	}
+	if c.In != nil && c.In != any(Bytes{}) {
+		out = append(out, http.StatusUnsupportedMediaType)
+	}
 	out = append(out, http.StatusInternalServerError, http.StatusServiceUnavailable)
 	slices.Sort(out)
 	return slices.Compact(out)

@@ -1,0 +1,44 @@
+package web
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/server/web/openapi"
+)
+
+// documents are the patterns of requests whose body is a document, which is JSON.
+func documents() map[string]bool {
+	out := map[string]bool{}
+	for pattern, c := range contracts() {
+		out[pattern] = c.In != nil && c.In != openapi.Bytes{}
+	}
+	return out
+}
+
+// maybeJSON refuses a document of which the request says that it is something else (RFC 9110, 15.5.16): a form above
+// all, which is what pages of others can have a browser send unasked. A request that says nothing, or only that it has
+// bytes (8.3), is read.
+func maybeJSON(r *http.Request) error {
+	said := r.Header.Values("Content-Type")
+	if len(said) == 0 || len(said) == 1 && said[0] == "" {
+		return nil
+	}
+	kind := ""
+	if len(said) == 1 {
+		kind, _, _ = mime.ParseMediaType(said[0]) // what has no type is none of these
+	}
+	switch {
+	case kind == "application/json", kind == "application/octet-stream", strings.HasSuffix(kind, "+json"):
+		return nil
+	case kind == "application/x-www-form-urlencoded":
+		return fmt.Errorf("the request says that it has a form (%s), and what is taken here is JSON: say so by the "+
+			"header Content-Type: application/json, or by none; curl's --data says that it is a form, its --json "+
+			"does not", kind)
+	}
+	return fmt.Errorf("the request says that it has %s, and what is taken here is JSON: say so by the header "+
+		"Content-Type: application/json, or by none", plain.Line(strings.Join(said, " and "), 100))
+}
