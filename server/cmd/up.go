@@ -31,13 +31,25 @@ machines, groups, profiles and rules are made what files say, as diskcast apply 
 as the unit.
 
 The nodes' kernel is the running one; where that does not fit, apt fetches the distribution's. shim and GRUB, for
-machines with Secure Boot on, and iPXE are taken where their packages are installed.`,
+machines with Secure Boot on, and iPXE are taken where their packages are installed.
+
+--public-url and the flags that begin with --oidc say how people log in at the page by the site's OpenID provider, as
+those of diskcast serve do. They go into the settings file where none is there yet; all else that serve can be told is
+written into that file (diskcast config example), before or after.`,
 		Example: `  diskcast up
   diskcast up --interface eth1 --dhcp full
   diskcast up --image debian=debian-12.raw --file lab.yaml
-  diskcast up --kernel linux-image-6.1.0-40-amd64 --dry-run`,
+  diskcast up --kernel linux-image-6.1.0-40-amd64 --dry-run
+  diskcast up --public-url https://diskcast.example.org --oidc-issuer https://login.example.org/realms/school ` +
+			`--oidc-client diskcast --oidc-scopes email,groups --oidc-rules "groups=it -> admin"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.People.Names = nil
+			for _, name := range config.PeopleNames() {
+				if cmd.Flags().Changed(name) {
+					o.People.Names = append(o.People.Names, name)
+				}
+			}
 			o.State, o.Log, o.Version = e.state, e.quiet(), Version
 			if !e.JSON {
 				o.Say = func(s up.Step) {
@@ -79,6 +91,7 @@ machines with Secure Boot on, and iPXE are taken where their packages are instal
 	f.StringVar(&o.File, "config", config.DefaultFile, "settings file")
 	f.StringArrayVar(&first.images, "image", nil, "NAME=FILE: import this image when the server serves (several)")
 	f.StringArrayVarP(&first.labs, "file", "f", nil, "apply this YAML file when the server serves (several)")
+	o.People.Settings = config.PeopleFlags(f)
 	f.BoolVar(&o.Alone, "foreground", false, "serve in the foreground, whatever the service manager has")
 	f.BoolVar(&o.DryRun, "dry-run", false, "say what would be done, and do nothing")
 	return cmd

@@ -7,6 +7,8 @@ package config
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -81,10 +83,16 @@ func names(settings []Setting) []string {
 }
 
 // Flags adds a flag for each setting but the global ones, with its default, and returns what they set.
-func Flags(f *pflag.FlagSet) *Settings {
+func Flags(f *pflag.FlagSet) *Settings { return flags(f, func(*Setting) bool { return true }) }
+
+// PeopleFlags are those of how people log in by a provider, PeopleNames.
+func PeopleFlags(f *pflag.FlagSet) *Settings { return flags(f, (*Setting).ofPeople) }
+
+func flags(f *pflag.FlagSet, wanted func(*Setting) bool) *Settings {
 	values := Defaults()
-	for _, s := range table {
-		if s.global {
+	for i := range table {
+		s := &table[i]
+		if s.global || !wanted(s) {
 			continue
 		}
 		switch p := s.at(values).(type) {
@@ -99,6 +107,27 @@ func Flags(f *pflag.FlagSet) *Settings {
 		}
 	}
 	return values
+}
+
+// Take gives a setting the value that it has in another's.
+func (v *Settings) Take(name string, from *Settings) {
+	s := Find(name)
+	switch p := s.at(from).(type) {
+	case *string:
+		*s.at(v).(*string) = *p
+	case *bool:
+		*s.at(v).(*bool) = *p
+	case *[]string:
+		*s.at(v).(*[]string) = slices.Clone(*p)
+	case *time.Duration:
+		*s.at(v).(*time.Duration) = *p
+	}
+}
+
+// Text is a setting's value, as the settings file has it.
+func (v *Settings) Text(name string) string {
+	_, value, _ := strings.Cut(strings.TrimSpace(Find(name).line(v)), " = ")
+	return value
 }
 
 // ValueError says which setting has a value that means nothing.

@@ -28,6 +28,21 @@ type PeopleRule struct {
 	Role, On     string // selector of machines; empty: all
 }
 
+// ofPeople reports whether a setting is of how people log in by a provider.
+func (s *Setting) ofPeople() bool {
+	return s.Name == "public-url" || strings.HasPrefix(s.Name, "oidc-")
+}
+
+// PeopleNames are the names of those settings.
+func PeopleNames() (out []string) {
+	for i := range table {
+		if table[i].ofPeople() {
+			out = append(out, table[i].Name)
+		}
+	}
+	return out
+}
+
 // Bounds of a login by the provider.
 const (
 	minLogin    = time.Minute

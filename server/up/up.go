@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 
 	"github.com/diskcast/diskcast/server/config"
 	"github.com/diskcast/diskcast/server/identity"
@@ -29,6 +30,7 @@ type Options struct {
 	Memtest   string // Memtest86+ for menus: auto, or a package or file for mkimage
 	State     string // directory
 	File      string // settings file
+	People    People
 	DryRun    bool
 	Alone     bool   // in the foreground, without the service manager
 	Version   string // of this program
@@ -101,7 +103,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		defer unlock()
 	}
 	for _, look := range []func(context.Context) error{
-		w.readFile, w.chooseInterface, w.service, w.state, w.server, w.chooseDHCP, w.ports, w.chooseKernel,
+		w.readFile, w.chooseInterface, w.service, w.people, w.state, w.server, w.chooseDHCP, w.ports, w.chooseKernel,
 	} {
 		if err := look(ctx); err != nil {
 			return nil, err
@@ -154,19 +156,26 @@ func (w *work) readFile(context.Context) error {
 	if lines["state"] == 0 {
 		w.set.State = w.State
 	}
+	differs := func(name, is, told string) error {
+		where := f.Name
+		if n := lines[name]; n > 0 {
+			where = fmt.Sprintf("%s:%d", f.Name, n)
+		}
+		return fmt.Errorf("%s says %s = %s, and --%s says %s: change the file, or move it away and run this again",
+			where, name, is, name, told)
+	}
 	for _, x := range []struct{ name, told, is string }{
 		{"interface", w.Interface, w.set.Interface}, {"dhcp", w.Options.DHCP, w.set.DHCP},
 		{"dhcp-range", w.Range, w.set.Range}, {"state", w.State, w.set.State},
 	} {
-		if x.told == "" || x.told == x.is || x.name == "state" && x.told == config.Defaults().State {
-			continue
+		if x.told != "" && x.told != x.is && (x.name != "state" || x.told != config.Defaults().State) {
+			return differs(x.name, strconv.Quote(x.is), strconv.Quote(x.told))
 		}
-		where := f.Name
-		if n := lines[x.name]; n > 0 {
-			where = fmt.Sprintf("%s:%d", f.Name, n)
+	}
+	for _, name := range w.People.Names {
+		if is, told := w.set.Text(name), w.People.Settings.Text(name); is != told {
+			return differs(name, is, told)
 		}
-		return fmt.Errorf("%s says %s = %q, and --%s says %q: change the file, or move it away and run this again",
-			where, x.name, x.is, x.name, x.told)
 	}
 	if w.Interface == "" {
 		w.Interface = w.set.Interface
