@@ -70,7 +70,8 @@ func TestPages(t *testing.T) {
 		}
 	}
 	one := viewer.get("/machines/lab-07")
-	for _, want := range []string{"Anvil 9", "/dev/vda", "it is persistent memory", "(Panic of the kernel)"} {
+	for _, want := range []string{"Anvil 9", "/dev/vda", "it is <bdi>persistent memory",
+		"(<bdi>Panic of the kernel</bdi>)"} {
 		if !strings.Contains(one, want) {
 			t.Errorf("the page of a machine lacks %q:\n%s", want, one)
 		}

@@ -251,7 +251,7 @@ func TestWhomNoRuleFits(t *testing.T) {
 	}
 }
 
-var tokenShown = regexp.MustCompile(`<code class="long">([A-Za-z0-9_-]{43})</code>`)
+var tokenShown = regexp.MustCompile(`<code class="long"><bdi>([A-Za-z0-9_-]{43})</bdi></code>`)
 
 // TestOwnToken: who is logged in by the provider gets a token for the command line that may what he may, and ends when
 // an administrator ends him.

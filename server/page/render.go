@@ -79,7 +79,9 @@ var pages = sync.OnceValue(func() map[string]*template.Template {
 	out := map[string]*template.Template{}
 	for _, f := range all {
 		if name := strings.TrimSuffix(filepath.Base(f), ".html"); name != "layout" {
-			out[name] = template.Must(template.Must(layout.Clone()).ParseFS(files, f))
+			page := template.Must(template.Must(layout.Clone()).ParseFS(files, f))
+			isolate(page)
+			out[name] = page
 		}
 	}
 	return out
@@ -171,6 +173,7 @@ var words = template.FuncMap{
 	"brief":   brief,
 	"path":    path,
 	"once":    onceWord,
+	"apart":   apart,
 	"add":     func(a, b int) int { return a + b },
 	"list":    func(s ...string) []string { return s },
 	"plural": func(n int, one, many string) string {
