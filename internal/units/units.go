@@ -3,6 +3,7 @@
 package units
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -99,7 +100,7 @@ func (r *Rate) Type() string { return "bits/s" }
 func (r *Rate) Set(s string) error {
 	v, err := ParseRate(s)
 	if err == nil && s == "" {
-		err = fmt.Errorf("no rate: write 900M or 2.5G, in bits a second")
+		err = errors.New("it is empty: write 900M or 2.5G, in bits a second, or leave the flag out")
 	}
 	*r = Rate(v)
 	return err

@@ -356,8 +356,8 @@ func (e *env) mayMake(make string) error {
 			}
 		}
 	}
-	return usage("there is no state directory %s%s. `diskcast up` and `diskcast serve` make it%s", e.state,
-		nearest.Hint(e.state, beside), make)
+	return usage("there is no state directory %s, which `diskcast up` and `diskcast serve` make%s%s", e.state, make,
+		nearest.Hint(e.state, beside))
 }
 
 func (e *env) storeDir() string {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/client"
+	"github.com/diskcast/diskcast/server/client/contexts"
 	"github.com/diskcast/diskcast/server/doc"
 )
 
@@ -30,6 +31,16 @@ func completer(what string) func(context.Context, *env) ([]string, error) {
 		return served(jobWords)
 	case "PROFILE":
 		return served(profileWords)
+	case "GROUP":
+		return served(groupWords)
+	case "RULE":
+		return served(ruleNames)
+	case "MENU":
+		return served(menuWords)
+	case "ENTRY":
+		return served(entryWords)
+	case "CONTEXT":
+		return contextWords
 	case "NAME": // a new one, or one that nobody can list
 		return func(context.Context, *env) ([]string, error) { return nil, nil }
 	case "TOKEN":
@@ -49,7 +60,7 @@ const serversImage = "an image of the server's"
 
 // completedFlags are flags of which a value is such a word.
 var completedFlags = map[string]string{"image": serversImage, "nodes": "MACHINE", "select": "MACHINE",
-	"profile": "PROFILE"}
+	"profile": "PROFILE", "context": "CONTEXT"}
 
 // addCompletions has the shell complete arguments and flags of a command and of all below it, by what its usage calls
 // them.
@@ -67,7 +78,8 @@ func addCompletions(e *env, cmd *cobra.Command) {
 		}
 	}
 	for name, word := range completedFlags {
-		if cmd.Flags().Lookup(name) != nil && (name != "image" || cmd.HasParent() && cmd.Parent().Name() == "session") {
+		known := cmd.Flags().Lookup(name) != nil || cmd.PersistentFlags().Lookup(name) != nil
+		if known && (name != "image" || cmd.HasParent() && cmd.Parent().Name() == "session") {
 			_ = cmd.RegisterFlagCompletionFunc(name, func(cmd *cobra.Command, _ []string, _ string) (
 				[]string, cobra.ShellCompDirective) {
 				return e.complete(cmd, word)
@@ -81,7 +93,11 @@ func addCompletions(e *env, cmd *cobra.Command) {
 
 // namesOf says what a NAME of a command's usage is the name of, where the server knows those.
 var namesOf = map[string]string{"diskcast token rm": "TOKEN", "diskcast login-link": "TOKEN",
-	"diskcast profile show": "PROFILE", "diskcast profile rm": "PROFILE"}
+	"diskcast profile show": "PROFILE", "diskcast profile rm": "PROFILE", "diskcast profile set": "PROFILE",
+	"diskcast group show": "GROUP", "diskcast group rm": "GROUP", "diskcast group set": "GROUP",
+	"diskcast rule show": "RULE", "diskcast rule rm": "RULE", "diskcast rule set": "RULE",
+	"diskcast menu show": "MENU", "diskcast menu rm": "MENU", "diskcast menu set": "MENU",
+	"diskcast context use": "CONTEXT", "diskcast context rm": "CONTEXT"}
 
 // argumentsOf are the words of a usage such as "label MACHINE LABEL=VALUE|LABEL- ...", with its dots on the last one.
 func argumentsOf(cmd *cobra.Command) []string {
@@ -210,6 +226,71 @@ func profileWords(ctx context.Context, c *client.Client) ([]string, error) {
 	var out []string
 	for i := range lab.Profiles {
 		out = append(out, lab.Profiles[i].Name)
+	}
+	return out, nil
+}
+
+func groupWords(ctx context.Context, c *client.Client) (out []string, err error) {
+	lab, err := c.Lab(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range lab.Groups {
+		out = append(out, described(lab.Groups[i].Name, lab.Groups[i].Select))
+	}
+	return out, nil
+}
+
+func ruleNames(ctx context.Context, c *client.Client) (out []string, err error) {
+	lab, err := c.Lab(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range lab.Rules {
+		out = append(out, lab.Rules[i].Name)
+	}
+	return out, nil
+}
+
+func menuWords(ctx context.Context, c *client.Client) (out []string, err error) {
+	lab, err := c.Lab(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range lab.Menus {
+		out = append(out, described(lab.Menus[i].Name, strings.Join(lab.Menus[i].Entries, " ")))
+	}
+	return out, nil
+}
+
+// entryWords are what a menu may have in it.
+func entryWords(ctx context.Context, c *client.Client) ([]string, error) {
+	out := []string{doc.EntryOwnDisk, doc.EntryWait, doc.EntryRescue, doc.EntryMemtest}
+	profiles, err := profileWords(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range profiles {
+		out = append(out, doc.EntryProfile+p)
+	}
+	images, err := imagesOf(c.Library().List(ctx))
+	if err != nil { // a token that is held to machines may not list them
+		cobra.CompDebugln(err.Error(), false)
+	}
+	for _, im := range images {
+		out = append(out, doc.EntryImage+im)
+	}
+	return out, nil
+}
+
+// contextWords are of who types: no server is asked.
+func contextWords(context.Context, *env) (out []string, err error) {
+	f, err := contexts.Load(contexts.Path())
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range f.Names() {
+		out = append(out, described(name, f.Servers[name].Server))
 	}
 	return out, nil
 }

@@ -2,9 +2,12 @@ package cmd
 
 import (
 	"bytes"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/diskcast/diskcast/server/client/contexts"
 )
 
 // TestCompletion: the shell completes what the server has, and is given nothing where there is no answer.
@@ -31,6 +34,47 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
+// TestCompletionOfNames: so it does names of what the operator wrote down, entries of menus, and servers that were
+// logged in to, which it asks no server for.
+func TestCompletionOfNames(t *testing.T) {
+	o := newOffice(t)
+	file := filepath.Join(t.TempDir(), "contexts")
+	t.Setenv("DISKCAST_CONTEXTS", file)
+	f := &contexts.File{V: 1, Current: "lab", Servers: map[string]contexts.Context{"lab": {Server: "https://10.0.0.1"},
+		"school": {Server: "https://10.0.0.2"}}}
+	if err := f.Save(file); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"profile", "set", "teach", "--image", "debian"},
+		{"group", "set", "front", "room=210"}, {"rule", "set", "dell", "--vendor", "Dell*"},
+		{"menu", "set", "hall", "own-disk", "wait", "profile=teach"}} {
+		if code, _, said := o.run(args...); code != 0 {
+			t.Fatalf("%v: %d %s", args, code, said)
+		}
+	}
+	for _, c := range []struct {
+		words []string
+		want  []string
+	}{
+		{[]string{"group", "show", ""}, []string{"front"}},
+		{[]string{"group", "rm", "other", ""}, []string{"front"}},
+		{[]string{"group", "set", ""}, []string{"front"}},
+		{[]string{"rule", "show", ""}, []string{"dell"}},
+		{[]string{"rule", "rm", ""}, []string{"dell"}},
+		{[]string{"menu", "show", ""}, []string{"hall"}},
+		{[]string{"menu", "rm", ""}, []string{"hall"}},
+		{[]string{"menu", "set", "hall", ""}, []string{"own-disk", "wait", "rescue", "memtest", "profile=teach"}},
+		{[]string{"context", "use", ""}, []string{"lab", "school"}},
+		{[]string{"context", "rm", ""}, []string{"lab", "school"}},
+		{[]string{"session", "list", "--context", ""}, []string{"lab", "school"}},
+	} {
+		got, directive := o.completion(o.url, c.words...)
+		if !slices.Equal(got, c.want) || directive != ":4" {
+			t.Errorf("%q is completed to %q (%s), want %q", c.words, got, directive, c.want)
+		}
+	}
+}
+
 // complete is what the shell is given for the last of the words.
 func (o *office) complete(url string, words ...string) []string {
 	o.t.Helper()
@@ -41,7 +85,11 @@ func (o *office) complete(url string, words ...string) []string {
 // completion is that and the directive, such as :4 for no files.
 func (o *office) completion(url string, words ...string) (got []string, directive string) {
 	o.t.Helper()
-	args := append([]string{"__complete", words[0], words[1], "--server", url, "--state", o.state}, words[2:]...)
+	args := []string{"__complete", words[0], words[1], "--server", url, "--state", o.state}
+	if words[0] == "context" { // which asks no server
+		args = args[:3]
+	}
+	args = append(args, words[2:]...)
 	var out, errs bytes.Buffer
 	if err := Run(o.t.Context(), args, strings.NewReader(""), &out, &errs); err != nil {
 		o.t.Fatalf("%v: %v", words, err)
