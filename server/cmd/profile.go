@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/diskcast/diskcast/internal/diskrule"
+	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/doc"
 )
@@ -51,6 +53,11 @@ func (e *env) showProfile(l *doc.Lab, i int) error {
 		return fmt.Errorf("profile %s: %w", p.Name, err)
 	}
 	for _, k := range slices.Sorted(maps.Keys(fields)) {
+		var rule session.Target
+		if k == "target" && json.Unmarshal(fields[k], &rule) == nil {
+			rows = append(rows, []string{"disk rule", diskrule.Rule(rule)})
+			continue
+		}
 		rows = append(rows, []string{k, string(fields[k])})
 	}
 	return ui.Table(e.Out, rows)

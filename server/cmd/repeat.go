@@ -84,6 +84,9 @@ func (e *env) showRepeat(r *doc.Repeat) error {
 	}
 	rows := [][]string{{"repeat", r.ID}, {"every", r.Every}, {"next", clockTime(r.Next)}, {"missed times", r.Missed},
 		{"spec", string(r.Spec)}}
+	if r.Note != "" {
+		rows = append(rows, []string{"note", r.Note})
+	}
 	for i := range r.Runs {
 		rows = append(rows, []string{clockTime(r.Runs[i].Due), runWords(&r.Runs[i])})
 	}
@@ -130,6 +133,9 @@ func (e *env) createRepeat(cmd *cobra.Command, every, missed string, spec doc.Sp
 	}
 	e.Note(fmt.Sprintf("its first session is made at %s; `diskcast repeat show %s` has what comes of each",
 		clockTime(r.Next), r.ID))
+	if r.Note != "" {
+		e.Note(r.Note)
+	}
 	_, err = fmt.Fprintln(e.Out, r.ID)
 	return err
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/diskcast/diskcast/internal/diskrule"
+	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/cmd/ui"
 	"github.com/diskcast/diskcast/server/doc"
@@ -51,6 +53,10 @@ func (e *env) showSession(s *doc.Session) error {
 	}
 	if s.Image.Manifest != "" {
 		rows = append(rows, []string{"object", units.Bytes(s.Image.ObjectSize)})
+	}
+	// Those with several and those that erase say it themselves, and a rescue has none.
+	if len(s.MoreDisks) == 0 && erasing(s) == nil && s.Spec.Kind != rescue.Action {
+		rows = append(rows, []string{"disk", diskrule.Rule(s.Spec.Target)})
 	}
 	rows = append(rows, moreDiskRows(s)...)
 	if s.Reason != "" {

@@ -53,6 +53,39 @@ func Parse(rule string, zone *time.Location) (*Rule, error) {
 // Next is the first time of the rule after t; zero when there is none within years.
 func (r *Rule) Next(t time.Time) time.Time { return r.schedule.Next(t.In(r.zone)) }
 
+// Gap is a time of a clock that is not there: the clock is put forward over it.
+type Gap struct {
+	From, To time.Time // on the clock as it was before: 02:00 to 03:00
+}
+
+// LeftOut is the first time within a year after t at which the rule makes nothing, since its hour is not there and none
+// of its times comes in the one behind that.
+func (r *Rule) LeftOut(t time.Time) (gap Gap, ok bool) {
+	for at, last := t.In(r.zone), t.AddDate(1, 0, 0); ; {
+		_, change := at.ZoneBounds()
+		if change.IsZero() || change.After(last) {
+			return gap, false
+		}
+		_, before := at.Zone()
+		at = change.In(r.zone)
+		_, after := at.Zone()
+		if after <= before {
+			continue
+		}
+		skipped := time.Duration(after-before) * time.Second
+		clock := time.FixedZone("", before)
+		from := change.In(clock)
+		meant := r.schedule.Next(from.Add(-time.Second))
+		if meant.IsZero() || !meant.Before(from.Add(skipped)) {
+			continue
+		}
+		if next := r.Next(at.Add(-time.Second)); !next.IsZero() && next.Before(at.Add(skipped)) {
+			continue
+		}
+		return Gap{From: from, To: from.Add(skipped)}, true
+	}
+}
+
 // Due is the last time of the rule that is not after now and is after last, zero when there is none, and how many there
 // were before it since last.
 func (r *Rule) Due(last, now time.Time) (due time.Time, before int) {

@@ -46,6 +46,45 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// TestLeftOut: a rule whose hour is not there on some day makes nothing on it, and is known to.
+func TestLeftOut(t *testing.T) {
+	from := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct{ zone, rule, want string }{
+		{"Europe/Berlin", "30 2 * * *", "2027-03-28 02:00 03:00"},
+		{"Europe/Berlin", "0 2 * * *", "2027-03-28 02:00 03:00"},
+		{"Europe/Berlin", "30 2,14 * * 0", "2027-03-28 02:00 03:00"}, // a Sunday
+		{"Europe/Berlin", "30 2 * * 1-5", ""},
+		{"Europe/Berlin", "0 3 * * *", ""},
+		{"Europe/Berlin", "30 1 * * *", ""},
+		{"Europe/Berlin", "*/5 * * * *", ""},
+		{"Europe/Berlin", "0 2-4 * * *", ""}, // one comes in the hour behind
+		{"Europe/Berlin", "0 2 1 1 *", ""},
+		{"America/New_York", "15 2 * * *", "2027-03-14 02:00 03:00"},
+		{"Australia/Lord_Howe", "15 2 * * *", "2027-10-03 02:00 02:30"}, // half an hour
+		{"Asia/Tokyo", "30 2 * * *", ""},
+		{"UTC", "30 2 * * *", ""},
+	} {
+		r, err := Parse(c.rule, zone(t, c.zone))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if g, ok := r.LeftOut(from); ok {
+			got = g.From.Format("2006-01-02 15:04") + g.To.Format(" 15:04")
+			day := g.From.Format(time.DateOnly)
+			for at := r.Next(g.From.Add(-time.Minute)); at.Before(g.To); at = r.Next(at) {
+				t.Errorf("%s in %s: it comes at %v, which is left out", c.rule, c.zone, at)
+			}
+			if c.rule == "30 2 * * *" && r.Next(g.From.Add(-time.Hour)).Format(time.DateOnly) == day {
+				t.Errorf("%s in %s: it comes on %s", c.rule, c.zone, day)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s in %s: %q is left out, want %q", c.rule, c.zone, got, c.want)
+		}
+	}
+}
+
 // TestSunday: 7 is Sunday too, as crontab(5) has it, alone, in lists, ranges and with steps.
 func TestSunday(t *testing.T) {
 	for days, want := range map[string]string{"7": "0", "07": "0", "0": "0", "1-7": "0123456", "0-7": "0123456",

@@ -49,6 +49,8 @@ type Repeat struct {
 	Next    time.Time       `json:"next,omitzero"`
 	Last    time.Time       `json:"last,omitzero"` // the last time that something was done about, if only to say so
 	Runs    []RepeatRun     `json:"runs"`          // the last ones, oldest first
+	// Note is what is to be known of the rule: a time of it that the server's clock leaves out within a year.
+	Note string `json:"note,omitempty"`
 }
 
 // States of a RepeatRun.

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -39,7 +40,8 @@ type house struct {
 	// approve is which machines sessions may take; empty: all
 	approve string
 	dynamic func(netip.Addr) bool
-	words   engine.Words // nil: nobody is told anything
+	zone    *time.Location // of repeating sessions; nil: UTC
+	words   engine.Words   // nil: nobody is told anything
 	tests   func(uefi bool) (string, bool)
 	sign    func(*receipt.Receipt) (*receipt.Envelope, error)
 
@@ -68,7 +70,7 @@ func (h *house) start(setup ...func(*enginetest.Casts)) {
 	}
 	cfg := engine.Config{Store: h.store, Images: h.images, Casts: h.casts, Captures: h.room, Kinds: h.kinds,
 		Addr: h.addr, Server: h.name, Now: h.clock, Up: h.up, Tick: h.tick, Sign: h.sign, Seal: h.seal,
-		Approve: h.approve, Dynamic: h.dynamic, Words: h.words, Tests: h.tests, Zone: time.UTC}
+		Approve: h.approve, Dynamic: h.dynamic, Words: h.words, Tests: h.tests, Zone: cmp.Or(h.zone, time.UTC)}
 	if h.powered {
 		h.power, h.hooks = &enginetest.Power{}, &enginetest.Hooks{}
 		cfg.Power, cfg.Hooks = h.power, h.hooks

@@ -169,6 +169,11 @@ func (e *Engine) findRepeat(id string) (*repeat, error) {
 func (e *Engine) repeatView(r *repeat) *doc.Repeat {
 	v := r.Repeat
 	v.Next, v.Runs = r.rule.Next(later(r.Last, e.now())), append([]doc.RepeatRun{}, r.Runs...)
+	if gap, ok := r.rule.LeftOut(e.now()); ok {
+		v.Note = fmt.Sprintf("nothing is made on %s: the server's clock (%v) goes from %s to %s that day, and the "+
+			"rule means a time between them; one in another hour comes on every day", gap.From.Format(time.DateOnly),
+			e.zone(), gap.From.Format("15:04"), gap.To.Format("15:04"))
+	}
 	return &v
 }
 

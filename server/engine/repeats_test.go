@@ -58,6 +58,28 @@ func (h *house) madeOf(id string) (made []string) {
 	return made
 }
 
+// TestRepeatLeftOut: who makes a rule whose hour the clock leaves out hears on which day nothing is made.
+func TestRepeatLeftOut(t *testing.T) {
+	h := newHouse(t)
+	h.machine(1).powerOn()
+	h.crash()
+	var err error
+	if h.zone, err = time.LoadLocation("Europe/Berlin"); err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	const spec = `{"v":1,"image":"debian","nodes":["52:54:00:00:00:01"]}`
+	r := h.repeat("30 2 * * *", "", spec)
+	if shown, err := h.e.Repeat(r.ID); err != nil || shown.Note != r.Note ||
+		!strings.HasPrefix(r.Note, "nothing is made on 2026-03-29: the server's clock (Europe/Berlin) goes from 02:00 "+
+			"to 03:00") {
+		t.Errorf("got %q, and later %+v, %v", r.Note, shown, err)
+	}
+	if r = h.repeat("30 3 * * *", "", spec); r.Note != "" {
+		t.Errorf("an hour that is there: %q", r.Note)
+	}
+}
+
 // TestRepeat follows a repeating session over its days: one that goes well, one that is not over when the next is due,
 // a server that was off for days, a machine that is not there any more.
 func TestRepeat(t *testing.T) {

@@ -16,19 +16,37 @@ func HoldersTCP(port int) string { return of(port, "tcp", "tcp6") }
 // PIDsTCP are the processes that have a TCP port open, as far as they can be seen.
 func PIDsTCP(port int) []int { return processes(port, "tcp", "tcp6") }
 
-// of names the programs that have a port open, such as "dnsmasq (pid 812)"; empty where none can be seen. The tables
-// are those of /proc/net.
+// of names the programs that have a port open, such as "dnsmasq (pid 812)" or "another diskcast server (pid 9)"; empty
+// where none can be seen. The tables are those of /proc/net.
 func of(port int, tables ...string) string {
 	var out []string
 	for _, pid := range processes(port, tables...) {
-		name, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
+		dir := filepath.Join("/proc", strconv.Itoa(pid))
+		name, err := os.ReadFile(filepath.Join(dir, "comm"))
 		if err != nil {
 			continue // it ended
 		}
-		out = append(out, fmt.Sprintf("%s (pid %d)", strings.TrimSpace(string(name)), pid))
+		args, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil {
+			continue
+		}
+		out = append(out, fmt.Sprintf("%s (pid %d)", called(strings.TrimSpace(string(name)), string(args)), pid))
 	}
 	slices.Sort(out)
 	return strings.Join(out, ", ")
+}
+
+// called is a program in words; args are its command line, with a zero behind each word.
+func called(name, args string) string {
+	if name != "diskcast" {
+		return name
+	}
+	for i, word := range strings.Split(args, "\x00") {
+		if i > 0 && (word == "serve" || word == "up") {
+			return "another diskcast server"
+		}
+	}
+	return name
 }
 
 func processes(port int, tables ...string) []int {

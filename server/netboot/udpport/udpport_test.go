@@ -70,3 +70,18 @@ short line
 		t.Error(got)
 	}
 }
+
+// TestAnotherServer: who starts a second server on a machine is told that it is one, and not another program.
+func TestAnotherServer(t *testing.T) {
+	for _, c := range []struct{ name, args, want string }{
+		{"diskcast", "diskcast\x00serve\x00--interface\x00eth1\x00", "another diskcast server"},
+		{"diskcast", "/usr/bin/diskcast\x00--debug\x00up\x00", "another diskcast server"},
+		{"diskcast", "diskcast\x00cast\x00send\x00serve.img\x00", "diskcast"},
+		{"diskcast", "", "diskcast"},
+		{"dnsmasq", "dnsmasq\x00serve\x00", "dnsmasq"},
+	} {
+		if got := called(c.name, c.args); got != c.want {
+			t.Errorf("%s %q: %q, want %q", c.name, c.args, got, c.want)
+		}
+	}
+}
