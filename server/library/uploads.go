@@ -64,6 +64,12 @@ func NewUploads(lib *Local, jobs *Jobs) *Uploads {
 	return u
 }
 
+// WithRoom has another say how many bytes are free, and returns what takes files.
+func (u *Uploads) WithRoom(room func() (int64, error)) *Uploads {
+	u.room = room
+	return u
+}
+
 // Check says why a file would not be taken, before it is sent.
 func (u *Uploads) Check(x Upload) error {
 	if err := u.lib.st.NameFree(x.Name); err != nil {

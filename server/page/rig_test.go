@@ -53,6 +53,7 @@ type rig struct {
 type options struct {
 	images  engine.Images // nil: every name is an image of 1000 bytes
 	approve string
+	room    func() (int64, error) // free bytes for files that are sent; nil: as it is
 }
 
 func newRig(t testing.TB, o options) *rig {
@@ -99,8 +100,12 @@ func newRig(t testing.TB, o options) *rig {
 		slog.New(slog.DiscardHandler))
 	go func() { done <- r.rounds.Run(ctx) }()
 	<-r.rounds.Ready()
+	uploads := library.NewUploads(r.lib, jobs)
+	if o.room != nil {
+		uploads.WithRoom(o.room)
+	}
 	api := web.New(r.e, ims, nil, id.Token, slog.New(slog.DiscardHandler)).WithLibrary(r.lib, jobs).
-		WithAccess(r.book).WithDoctor(r.rounds).WithUploads(library.NewUploads(r.lib, jobs))
+		WithAccess(r.book).WithDoctor(r.rounds).WithUploads(uploads)
 	r.jobs = jobs
 	r.page = New(Config{API: api, Tokens: r.book,
 		About: About{Name: "server", Version: "1", Server: "https://10.20.0.1:8443", Interface: "eth1",

@@ -112,8 +112,18 @@
 
     function begin() {
       get("sending").hidden = false; get("stop").hidden = false; get("sent").textContent = "The file is being sent.";
+      get("sent-bar").value = 0; get("sent-of").textContent = ""; // of an attempt before
       get("stop").onclick = function () { xhr.abort(); };
+      // A network that is gone is no error to a browser for many minutes: the page says that nothing goes on.
+      var went = Date.now(), all = false, still = setInterval(function () {
+        if (Date.now() - went < 10000) return;
+        get("sent").textContent = all ? "All of the file is sent, and the server has not answered since " + clock(went) + "." :
+          "Nothing of the file went out since " + clock(went) + ". It goes on if the server takes more of it; Stop ends it.";
+      }, 1000);
+      xhr.onloadend = function () { clearInterval(still); };
+      xhr.upload.onload = function () { went = Date.now(); all = true; };
       xhr.upload.onprogress = function (p) {
+        went = Date.now(); get("sent").textContent = "The file is being sent.";
         if (!p.lengthComputable) return;
         var seconds = (Date.now() - began) / 1000, rest = seconds * (p.total - p.loaded) / p.loaded;
         get("sent-bar").value = 100 * p.loaded / p.total;
