@@ -11,10 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/diskcast/diskcast/internal/ansi"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/client"
-	"github.com/diskcast/diskcast/server/doc"
 )
 
 func machineConsole(e *env) *cobra.Command {
@@ -26,7 +24,12 @@ func machineConsole(e *env) *cobra.Command {
 ipmi or redfish. Keys go as they are; ~. at the beginning of a line leaves, ~~ types one ~. What the machine prints is
 shown as it is, but for what has a terminal do something else than draw.
 
-A machine has one console at a time. --take takes it from somebody else, whose console then ends. The record of changes
+A console that breaks off, since packets were lost or the server restarts, is opened again by itself, for two minutes
+at most, and a line in brackets says so: what the machine printed meanwhile is lost, and what was typed last may be;
+nothing is typed twice.
+
+A machine has one console at a time. --take takes it from somebody else, whose console then ends, also where they had it
+from the BMC by another program. The record of changes
 has who opened it; what is typed is nowhere kept.`,
 		Example: "  diskcast machine console lab-07\n  diskcast machine console lab-07 --take",
 		Args:    cobra.ExactArgs(1),
@@ -80,8 +83,9 @@ func (e *env) workAt(ctx context.Context, c *client.Client, machine string, take
 	}
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
-	go func() { leave(e.typeAt(ctx, c, v.Machine)) }() // ends with ~., with the terminal, or with the program
-	if v, err = printConsole(ctx, c, v, out); err == nil && v.Error != "" {
+	at := &place{c: c, out: out, machine: v.Machine, waits: openAgain}
+	go func() { leave(e.typeAt(ctx, at)) }() // ends with ~., with the terminal, or with the program
+	if v, err = at.print(ctx, v); err == nil && v.Error != "" {
 		err = fmt.Errorf("the console of %s has ended: %s", machine, v.Error)
 	}
 	if err == nil && ctx.Err() == nil {
@@ -99,39 +103,15 @@ func (e *env) workAt(ctx context.Context, c *client.Client, machine string, take
 // errLeft is why a console ends that was left.
 var errLeft = errors.New("the console was left")
 
-// printConsole prints what comes until the console ends.
-func printConsole(ctx context.Context, c *client.Client, v *doc.Console, out io.Writer) (*doc.Console, error) {
-	f := ansi.Filter{Form: ansi.Terminal}
-	last := v
-	for after, state := uint64(0), v.State; ; {
-		v, err := c.ReadConsole(ctx, last.Machine, after, state)
-		if err != nil {
-			return last, err
-		}
-		if v.Lost > 0 && after > 0 {
-			if _, err := fmt.Fprintf(out, "\r\n[%d bytes are lost]\r\n", v.Lost); err != nil {
-				return v, err
-			}
-		}
-		if _, err := out.Write(f.Write(v.Data)); err != nil {
-			return v, err
-		}
-		last, after, state = v, v.Next, v.State
-		if v.State == doc.ConsoleClosed && len(v.Data) == 0 {
-			return v, nil
-		}
-	}
-}
-
 // typeAt types what is read from the terminal. Where that is none, its end is not the console's.
-func (e *env) typeAt(ctx context.Context, c *client.Client, machine string) error {
+func (e *env) typeAt(ctx context.Context, at *place) error {
 	var t tilde
 	buf := make([]byte, 1024)
 	for {
 		n, err := e.in.Read(buf)
 		keys, left := t.pass(buf[:n])
 		if len(keys) > 0 {
-			if err := e.typeKeys(ctx, c, machine, keys); err != nil {
+			if err := at.typed(ctx, keys); err != nil {
 				return err
 			}
 		}
@@ -140,22 +120,6 @@ func (e *env) typeAt(ctx context.Context, c *client.Client, machine string) erro
 			return errLeft
 		case err != nil:
 			<-ctx.Done()
-			return nil
-		}
-	}
-}
-
-// typeKeys types keys, and again where the machine has not taken yet what was typed before.
-func (e *env) typeKeys(ctx context.Context, c *client.Client, machine string, keys []byte) error {
-	for {
-		err := c.TypeConsole(ctx, machine, keys)
-		var status *client.StatusError
-		if !errors.As(err, &status) || status.Code != 503 {
-			return err
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
 			return nil
 		}
 	}

@@ -5,8 +5,11 @@ import (
 	"crypto/tls"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +50,41 @@ func TestTilde(t *testing.T) {
 	}
 }
 
+// seen is what a command printed.
+type seen struct {
+	mu   sync.Mutex
+	text strings.Builder
+	news chan struct{}
+}
+
+func (s *seen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+	return s.text.Write(b)
+}
+
+func (s *seen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// wait waits until a text was printed so often.
+func (s *seen) wait(t *testing.T, text string, times int) {
+	t.Helper()
+	for end := time.After(time.Minute); strings.Count(s.String(), text) < times; {
+		select {
+		case <-s.news:
+		case <-end:
+			t.Fatalf("%q is not %d times in %q", text, times, s.String())
+		}
+	}
+}
+
 // TestMachineConsole: what the machine prints comes to the terminal as far as it draws, keys go to the machine, and the
 // end of a console is said with its reason.
 func TestMachineConsole(t *testing.T) {
@@ -60,7 +98,17 @@ func TestMachineConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	typed := make(chan string, 10)
-	consoles := console.New(slog.New(slog.DiscardHandler))
+	start := func() *console.Consoles {
+		c := console.New(slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- c.Run(ctx) }() // ends with the test
+		t.Cleanup(func() { stop(); <-done })
+		<-c.Ready()
+		return c
+	}
+	var consoles atomic.Pointer[console.Consoles]
+	consoles.Store(start())
 	machine := o.e.Machines()[0].ID
 	held := func(ctx context.Context, _ io.Reader, _ io.Writer, opened func()) error { // somebody else's
 		opened()
@@ -80,7 +128,7 @@ func TestMachineConsole(t *testing.T) {
 				return ctx.Err()
 			}
 			if strings.Contains(all+string(buf[:n]), "take\r") {
-				if _, err := consoles.Open(machine, "bob", true, held); err != nil {
+				if _, err := consoles.Load().Open(machine, "bob", true, held); err != nil {
 					return err
 				}
 			}
@@ -92,13 +140,12 @@ func TestMachineConsole(t *testing.T) {
 	}
 	d := desk.New(desk.Config{Store: store.NewMemory(), Key: key, Drivers: power.Drivers{{Name: "bmc",
 		Check: func(*power.Config) error { return nil }, Console: attach}}})
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- consoles.Run(ctx) }() // ends with the test
-	defer func() { stop(); <-done }()
-	<-consoles.Ready()
-	api := web.New(o.e, nil, nil, id.Token, slog.New(slog.DiscardHandler)).WithPower(d).WithConsoles(consoles)
-	srv := httptest.NewUnstartedServer(api)
+	var api atomic.Pointer[web.API]
+	quiet := slog.New(slog.DiscardHandler)
+	api.Store(web.New(o.e, nil, nil, id.Token, quiet).WithPower(d).WithConsoles(consoles.Load()))
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		api.Load().ServeHTTP(w, r)
+	}))
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{id.Cert}}
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
@@ -118,18 +165,50 @@ func TestMachineConsole(t *testing.T) {
 	if _, err := d.Set(t.Context(), desk.Machine{ID: all[0].ID}, doc.PowerSet{V: 1, Driver: "bmc"}); err != nil {
 		t.Fatal(err)
 	}
-	code, said := run("~~root\rhalt\r", o.node)
-	if code != exitFailed || !strings.Contains(said, "\x1b[1mlogin:\x1b[0m ") || strings.Contains(said, "evil") ||
-		!strings.Contains(said, "has ended: console of") || !strings.Contains(said, "broke off") {
-		t.Errorf("%d, %q", code, said)
+	// It breaks off, and is opened again by the server; then the server is another one, and it is opened again by the
+	// command. What was typed is typed once.
+	in, keys := io.Pipe()
+	out := &seen{news: make(chan struct{}, 1)}
+	over := make(chan error, 1)
+	go func() { // ends with ~.
+		over <- Run(t.Context(), []string{"machine", "console", o.node, "--server", srv.URL, "--state", o.state}, in,
+			out, out)
+	}()
+	say := func(text string) {
+		t.Helper()
+		if _, err := io.WriteString(keys, text); err != nil {
+			t.Fatal(err)
+		}
 	}
+	out.wait(t, "login:", 1)
+	say("~~root\rhalt\r")
 	if got := <-typed; got != "~root\rhalt\r" {
 		t.Errorf("typed %q", got)
 	}
+	out.wait(t, "[diskcast: it is open again after ", 1)
+	out.wait(t, "login:", 2)
+	anew := start()
+	api.Store(web.New(o.e, nil, nil, id.Token, quiet).WithPower(d).WithConsoles(anew))
+	srv.CloseClientConnections()
+	out.wait(t, "[diskcast: it is open again after ", 2)
+	out.wait(t, "login:", 3)
+	say("halt\r")
+	if got := <-typed; got != "halt\r" {
+		t.Errorf("typed after it: %q", got)
+	}
+	out.wait(t, "login:", 4)
+	say("\r~.")
+	shown := out.String()
+	if err := <-over; err != nil || strings.Contains(shown, "evil") ||
+		!strings.Contains(shown, "\x1b[1mlogin:\x1b[0m ") ||
+		strings.Count(shown, "broke off") != 3 || !strings.Contains(shown, "may not have come") {
+		t.Errorf("%v, %q", err, shown)
+	}
+	consoles.Store(anew)
 	if code, said := run("x\r~.", o.node); code != 0 {
 		t.Errorf("left: %d, %q", code, said)
 	}
-	if v, err := consoles.Read(t.Context(), all[0].ID, "root", 0, false, ""); err != nil || time.Since(
+	if v, err := consoles.Load().Read(t.Context(), all[0].ID, "root", 0, false, ""); err != nil || time.Since(
 		v.Opened) > time.Minute {
 		t.Errorf("%+v, %v", v, err)
 	}
@@ -137,7 +216,8 @@ func TestMachineConsole(t *testing.T) {
 		"somebody else has its console: bob") {
 		t.Errorf("taken: %d, %q", code, said)
 	}
-	if v, err := consoles.Read(t.Context(), machine, "bob", 0, false, "x"); err != nil || v.State == doc.ConsoleClosed {
+	if v, err := consoles.Load().Read(t.Context(), machine, "bob", 0, false, "x"); err != nil ||
+		v.State == doc.ConsoleClosed {
 		t.Errorf("who has it now: %+v, %v", v, err)
 	}
 	if code, said := run("", o.node, "--json"); code != exitUsage {

@@ -23,7 +23,12 @@ type Console struct {
 	By      string    `json:"by"`    // whose it is
 	Opened  time.Time `json:"opened"`
 	Ended   time.Time `json:"ended,omitzero"`
-	Error   string    `json:"error,omitempty"` // why it ended by itself
+	Error   string    `json:"error,omitempty"` // why it ended by itself, or broke off and is opened again
+	// Breaks is how often it broke off and is open again since. Each time a line in brackets, [diskcast: ...], is among
+	// what the machine printed.
+	Breaks int `json:"breaks,omitempty"`
+	// Again says of a console that ended that opening it again may help: the server ended.
+	Again bool `json:"again,omitempty"`
 	// Next is the place behind what is here; what is asked for with after=Next follows without a gap.
 	Next uint64 `json:"next"`
 	// Lost is how many bytes before what is here are no longer kept.

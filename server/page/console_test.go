@@ -22,7 +22,7 @@ import (
 	"github.com/diskcast/diskcast/server/web"
 )
 
-// echo is a console that greets, and answers what is typed with the same.
+// echo is a console that greets, answers what is typed with the same, and breaks off when it is told to.
 func echo(ctx context.Context, _ *power.Config, _ *power.Host, in io.Reader, out io.Writer, opened func()) error {
 	opened()
 	if _, err := io.WriteString(out, "\x1b[1mlogin:\x1b[0m <b>&\u202e "); err != nil {
@@ -33,6 +33,9 @@ func echo(ctx context.Context, _ *power.Config, _ *power.Host, in io.Reader, out
 		n, err := in.Read(buf)
 		if err != nil {
 			return ctx.Err()
+		}
+		if string(buf[:n]) == "break\r" {
+			return power.Fail(power.Frozen, "the console broke off")
 		}
 		if _, err := io.WriteString(out, "typed "+strings.ReplaceAll(string(buf[:n]), "\x1b", "ESC")+"\n"); err != nil {
 			return err

@@ -111,7 +111,8 @@ func TestTabKeepsPlace(t *testing.T) {
 }
 
 // TestTabUnheard: a page whose server answers no more, or only with errors, says since when, with and without a
-// console, and takes that back; after a restart the login says what happened, and leads back.
+// console, and takes that back; a console that breaks off is opened again; after a restart the login says what
+// happened, and leads back.
 func TestTabUnheard(t *testing.T) {
 	browser.Wanted(t)
 	r := newRig(t, options{})
@@ -152,6 +153,13 @@ func TestTabUnheard(t *testing.T) {
 	c.Open("/machines/m1/console")
 	c.Click("main form button.main")
 	c.See("login: <b>&")
+	c.Set("#line", "break")
+	c.Click("#keys button.main")
+	c.See("the console broke off; what was typed last may not have come]")
+	c.Set("#line", "kept")
+	c.See("[diskcast: it is open again after ")
+	c.Wait("it is open, and what is being typed is there", `document.querySelector("#line").value === "kept" &&
+		document.querySelector("#console-state").innerText.trim() === "open"`)
 	answer.Store(1)
 	srv.CloseClientConnections()
 	c.See(silent)
@@ -163,8 +171,6 @@ func TestTabUnheard(t *testing.T) {
 	clear(r.page.visits.byID) // as by a restart
 	r.page.visits.mu.Unlock()
 	c.See("This login is over")
-	const where = `location.pathname + " " + document.querySelector("[name=next]").value`
-	if at := c.JS(where); at != "/login /machines?q=m1" {
-		t.Errorf("after a restart the page is %s", at)
-	}
+	c.Wait("after a restart the login leads back", `location.pathname === "/login" &&
+		document.querySelector("[name=next]") && document.querySelector("[name=next]").value === "/machines?q=m1"`)
 }

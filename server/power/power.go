@@ -55,6 +55,8 @@ type Config struct {
 // Host is what a driver is lent by who opens it.
 type Host struct {
 	*Gate
+	// Take has a console end somebody else's at the BMC.
+	Take bool
 	// Keep stores the pin of the certificate that was seen first. It is called before any secret is sent.
 	Keep func(ctx context.Context, pin string) error
 	// Broadcast is the broadcast address of the network that the server's machines are on.

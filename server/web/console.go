@@ -42,7 +42,8 @@ func consoling(h func(a *API, r *http.Request, m desk.Machine) (*doc.Console, er
 			a.fail(w, r, http.StatusNotFound, err)
 		case errors.Is(err, console.ErrOther):
 			a.fail(w, r, http.StatusConflict, err)
-		case errors.Is(err, console.ErrMany), errors.Is(err, console.ErrFull):
+		case errors.Is(err, console.ErrMany), errors.Is(err, console.ErrFull),
+			errors.Is(err, console.ErrGap):
 			a.fail(w, r, http.StatusServiceUnavailable, err)
 		case power.WordOf(err) == power.Cannot, errors.Is(err, errNotOpened):
 			a.fail(w, r, http.StatusUnprocessableEntity, err)
@@ -68,10 +69,12 @@ func (a *API) openConsole(r *http.Request, m desk.Machine) (*doc.Console, error)
 	if err := a.power.HasConsole(r.Context(), m); err != nil {
 		return nil, err
 	}
-	by := holderOf(r).Name
+	by, take := holderOf(r).Name, in.Take
 	v, err := a.consoles.Open(m.ID, by, in.Take,
 		func(ctx context.Context, in io.Reader, out io.Writer, opened func()) error {
-			return a.power.Console(ctx, m, in, out, opened)
+			end := take
+			take = false // who takes it from us later keeps it
+			return a.power.Console(ctx, m, end, in, out, opened)
 		})
 	if err != nil || v.State != doc.ConsoleOpening {
 		return v, err

@@ -161,11 +161,13 @@
       if (screen.textContent.length > most) screen.textContent = screen.textContent.slice(-most / 2);
       if (down) screen.scrollTop = screen.scrollHeight;
       screen.dataset.next = c.next;
-      if (c.state !== screen.dataset.state) {
-        if (c.state === "closed" && c.text) { follow(); return; } // the rest first
-        location.reload();
-        return;
-      }
+      if (c.state === "closed" && c.text) { follow(); return; } // the rest first
+      if (c.state === "closed") { location.reload(); return; }
+      // Broken off and opened again: the line that is being typed stays.
+      var chip = document.querySelector("#console-state .chip");
+      screen.dataset.state = chip.textContent = c.state;
+      chip.className = "chip " + (c.state === "open" ? "good" : "busy");
+      document.getElementById("console-why").textContent = c.error || "";
       follow();
     }).catch(function (e) {
       clearTimeout(late);

@@ -33,6 +33,7 @@ var (
 	ErrOther = errors.New("somebody else has its console")
 	ErrMany  = errors.New("as many consoles are open as may be at once")
 	ErrFull  = errors.New("the machine has not taken yet what was typed before")
+	ErrGap   = errors.New("its console broke off and is being opened again: nothing was typed")
 )
 
 // Attach is a machine's console: see power.Driver.
@@ -44,6 +45,8 @@ type Consoles struct {
 	log  *slog.Logger
 	now  func() time.Time
 	idle time.Duration
+	// waits are those before a console that broke off is opened again.
+	waits []time.Duration
 
 	mu   sync.Mutex
 	seq  uint64
@@ -54,7 +57,8 @@ var _ task.Task = (*Consoles)(nil)
 
 // New returns a server's consoles.
 func New(log *slog.Logger) *Consoles {
-	return &Consoles{Crew: task.NewCrew(), log: log, now: time.Now, idle: maxIdle, open: map[string]*console{}}
+	return &Consoles{Crew: task.NewCrew(), log: log, now: time.Now, idle: maxIdle, waits: waits,
+		open: map[string]*console{}}
 }
 
 // Name implements task.Task.
@@ -67,7 +71,9 @@ type console struct {
 	raw     ring
 	text    ring
 	filter  ansi.Filter
-	keys    *keyboard
+	keys    *keyboard     // of the BMC's present session
+	gone    chan struct{} // closed when it has ended
+	gap     time.Time     // since when it is broken off; zero: it is not
 	stop    context.CancelFunc
 	why     string      // it is stopped; empty: by who opened it
 	over    *time.Timer // ends it where nobody looks
@@ -92,13 +98,13 @@ func (c *Consoles) Open(machine, by string, take bool, attach Attach) (*doc.Cons
 		return nil, fmt.Errorf("%w (%d): close one", ErrMany, n)
 	}
 	c.seq++
-	x := &console{seq: c.seq, changed: make(chan struct{}), keys: newKeyboard(),
+	x := &console{seq: c.seq, changed: make(chan struct{}), keys: newKeyboard(), gone: make(chan struct{}),
 		Console: doc.Console{V: session.Version, Machine: machine, State: doc.ConsoleOpening, By: by,
 			Opened: c.now().UTC()}}
 	before := c.open[machine]
 	stop, err := c.Go(func(ctx context.Context) {
 		if before != nil {
-			before.keys.wait(ctx) // a BMC has one console: the one before has to be let go of
+			before.wait(ctx) // a BMC has one console: the one before has to be let go of
 		}
 		c.work(ctx, x, attach)
 	})
@@ -150,34 +156,18 @@ func (x *console) end(why string) {
 
 // work is a console from its opening to its end.
 func (c *Consoles) work(ctx context.Context, x *console, attach Attach) {
-	defer x.keys.done()
-	go func() { // ends with the console
-		<-ctx.Done()
-		x.keys.Close()
-	}()
-	out := writer(func(b []byte) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		x.raw.add(b)
-		x.text.add(x.filter.Write(b))
-		x.tell()
-	})
-	err := attach(ctx, x.keys, out, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		x.State = doc.ConsoleGoes
-		x.tell()
-	})
+	defer close(x.gone)
+	err := c.attendAll(ctx, x, attach)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	x.over.Stop()
 	x.stop()
-	x.State, x.Ended = doc.ConsoleClosed, c.now().UTC()
+	x.State, x.Ended, x.Error = doc.ConsoleClosed, c.now().UTC(), ""
 	switch {
 	case x.why != "":
 		x.Error = x.why
 	case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
-		x.Error = "the server ended"
+		x.Error, x.Again = "the server ended", true
 	case err != nil:
 		x.Error = plain.Line(err.Error(), 0)
 	}
@@ -250,14 +240,22 @@ func (c *Consoles) Read(ctx context.Context, machine, by string, after uint64, t
 func (c *Consoles) Type(machine, by string, keys []byte) error {
 	c.mu.Lock()
 	x, err := c.mine(machine, by)
-	if err == nil && x.State == doc.ConsoleClosed {
+	switch {
+	case err != nil:
+	case x.State == doc.ConsoleClosed:
 		err = ErrNone
+	case !x.gap.IsZero():
+		err = ErrGap
+	}
+	var keyboard *keyboard
+	if x != nil {
+		keyboard = x.keys
 	}
 	c.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	return x.keys.add(keys)
+	return keyboard.add(keys)
 }
 
 // Close ends a console of one's own: somebody else's, which may just have been taken, is not ended by who had it.

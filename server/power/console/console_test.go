@@ -22,6 +22,7 @@ type bmc struct {
 	out  chan string
 	// refuse is why it gives nobody its console.
 	refuse error
+	tried  chan struct{} // closed when it refused; nil: nobody waits for that
 }
 
 func (b *bmc) attach(ctx context.Context, in io.Reader, out io.Writer, opened func()) error {
@@ -31,6 +32,10 @@ func (b *bmc) attach(ctx context.Context, in io.Reader, out io.Writer, opened fu
 	}
 	if b.refuse != nil {
 		defer b.mu.Unlock()
+		if b.tried != nil {
+			close(b.tried)
+			b.tried = nil
+		}
 		return b.refuse
 	}
 	b.busy = true
@@ -76,6 +81,7 @@ func (b *bmc) attach(ctx context.Context, in io.Reader, out io.Writer, opened fu
 func newConsoles(t *testing.T) *Consoles {
 	t.Helper()
 	c := New(slog.New(slog.DiscardHandler))
+	c.waits = nil
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }() // ends with the test
@@ -187,7 +193,7 @@ func TestConsole(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := c.open["m1"]
-	<-x.keys.gone // nobody looks at it meanwhile
+	<-x.gone // nobody looks at it meanwhile
 	if v, err := c.Read(t.Context(), "m1", "bob", 0, false, ""); err != nil || !strings.Contains(v.Error,
 		"nobody looked") {
 		t.Errorf("a console that nobody looks at: %+v, %v", v, err)
@@ -243,5 +249,77 @@ func TestBounds(t *testing.T) {
 	}
 	if _, err := c.Open("more", "ann", false, b.attach); !errors.Is(err, ErrMany) {
 		t.Errorf("too many: %v", err)
+	}
+}
+
+// TestAgain: a console that breaks off is opened again by itself, so often and no more; that is said among what the
+// machine printed, nothing is typed meanwhile, and what its BMC did not take is in no later session.
+func TestAgain(t *testing.T) {
+	c, b := newConsoles(t), &bmc{out: make(chan string)}
+	c.waits = []time.Duration{time.Millisecond, time.Millisecond, time.Hour}
+	if _, err := c.Open("m1", "ann", false, b.attach); err != nil {
+		t.Fatal(err)
+	}
+	goes := func(n int) func(string, *doc.Console) bool {
+		return func(_ string, v *doc.Console) bool { return v.State == doc.ConsoleGoes && v.Breaks == n }
+	}
+	until(t, c, "ann", true, goes(0))
+	if err := c.Type("m1", "ann", []byte("once\r")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, c, "ann", true, printed("once"))
+	b.out <- "broken"
+	all, v := until(t, c, "ann", true, goes(1))
+	if v.Error != "" || !strings.Contains(all, "[diskcast: frozen: the console broke off; what was typed last may "+
+		"not have come]\n") || !strings.Contains(all, "[diskcast: it is open again after ") ||
+		strings.Count(all, "once") != 1 {
+		t.Errorf("%q, %+v", all, v)
+	}
+	b.out <- "login: "
+	until(t, c, "ann", false, printed("login: "))
+	if err := c.Type("m1", "ann", []byte("twice\r")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, c, "ann", true, printed("twice"))
+
+	tried := make(chan struct{})
+	b.mu.Lock()
+	b.refuse, b.tried = power.Fail(power.Refused, "somebody has its console already"), tried
+	b.mu.Unlock()
+	b.out <- "broken"
+	<-tried
+	all, v = until(t, c, "ann", true, func(_ string, v *doc.Console) bool {
+		return strings.Contains(v.Error, "somebody has its console already")
+	})
+	if v.State != doc.ConsoleOpening || strings.Count(all, "broke off") != 2 {
+		t.Errorf("%q, %+v", all, v)
+	}
+	if err := c.Type("m1", "ann", []byte("x")); !errors.Is(err, ErrGap) {
+		t.Errorf("typed while it is broken off: %v", err)
+	}
+	if err := c.Close("m1", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if _, v = until(t, c, "ann", false, ended); v.Error != "" || v.Again {
+		t.Errorf("closed while it is broken off: %+v", v)
+	}
+
+	b.mu.Lock()
+	b.refuse, b.tried = nil, nil
+	b.mu.Unlock()
+	c.waits = []time.Duration{time.Millisecond, time.Millisecond}
+	if _, err := c.Open("m1", "ann", false, b.attach); err != nil {
+		t.Fatal(err)
+	}
+	until(t, c, "ann", false, goes(0))
+	b.mu.Lock()
+	b.refuse = power.Fail(power.Silent, "nothing answers")
+	b.mu.Unlock()
+	b.out <- "broken"
+	if _, v = until(t, c, "ann", false, ended); !strings.Contains(v.Error, "not opened again in 2 tries: ") {
+		t.Errorf("never again: %+v", v)
+	}
+	if b.twos != 0 {
+		t.Errorf("the BMC was asked for a second console %d times", b.twos)
 	}
 }

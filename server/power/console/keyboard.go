@@ -1,21 +1,18 @@
 package console
 
-import (
-	"context"
-	"sync"
-)
+import "sync"
 
 // keyboard is what is typed, as a reader that waits for more.
 type keyboard struct {
 	mu     sync.Mutex
 	queued []byte
 	closed bool
+	used   bool          // something was typed
 	more   chan struct{} // has a token where something is queued, or it is closed
-	gone   chan struct{} // closed when nobody reads it any more
 }
 
 func newKeyboard() *keyboard {
-	return &keyboard{more: make(chan struct{}, 1), gone: make(chan struct{})}
+	return &keyboard{more: make(chan struct{}, 1)}
 }
 
 func (k *keyboard) wake() {
@@ -35,7 +32,7 @@ func (k *keyboard) add(keys []byte) error {
 	if len(k.queued)+len(keys) > maxQueued {
 		return ErrFull
 	}
-	k.queued = append(k.queued, keys...)
+	k.queued, k.used = append(k.queued, keys...), true
 	k.wake()
 	return nil
 }
@@ -69,12 +66,9 @@ func (k *keyboard) Close() {
 	k.wake()
 }
 
-// done says that its console has ended, and wait waits for that.
-func (k *keyboard) done() { close(k.gone) }
-
-func (k *keyboard) wait(ctx context.Context) {
-	select {
-	case <-k.gone:
-	case <-ctx.Done():
-	}
+// typed reports whether something was typed at it.
+func (k *keyboard) typed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.used
 }

@@ -29,8 +29,8 @@ func (d *Desk) consoleOf(ctx context.Context, m Machine) (*power.Driver, *record
 }
 
 // Console is a machine's serial console: see power.Driver. Nobody else speaks to the BMC while it is opened; then
-// others do, each in a session of its own.
-func (d *Desk) Console(ctx context.Context, m Machine, in io.Reader, out io.Writer, opened func()) error {
+// others do, each in a session of its own. take has it end somebody else's at the BMC.
+func (d *Desk) Console(ctx context.Context, m Machine, take bool, in io.Reader, out io.Writer, opened func()) error {
 	driver, r, err := d.consoleOf(ctx, m)
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func (d *Desk) Console(ctx context.Context, m Machine, in io.Reader, out io.Writ
 	if err != nil {
 		return err
 	}
-	err = driver.Console(ctx, conf, &power.Host{Gate: gate}, in, out, func() {
+	err = driver.Console(ctx, conf, &power.Host{Gate: gate, Take: take}, in, out, func() {
 		leave()
 		opened()
 	})

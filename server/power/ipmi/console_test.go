@@ -192,3 +192,51 @@ func TestConsoleOfRedfish(t *testing.T) {
 		t.Errorf("a password that is too long for IPMI: %v", err)
 	}
 }
+
+// TestTake: who takes a console ends the session that the BMC gave it to, which is not ours to know of; that one breaks
+// off, and its end leaves the new one alone.
+func TestTake(t *testing.T) {
+	s, port := newSerial(t, "127.0.0.1:0")
+	conf := &power.Config{Machine: "m1", Address: s.address, User: user, Password: password}
+	open := func(take bool) (*screen, *io.PipeWriter, chan error) {
+		t.Helper()
+		in, keys := io.Pipe()
+		t.Cleanup(func() { _ = keys.CloseWithError(power.ErrConsoleEnds) })
+		out := &screen{news: make(chan struct{}, 1)}
+		opened, done := make(chan struct{}), make(chan error, 1)
+		go func() { // ends with its keys, or when it is taken
+			done <- ipmi.Driver.Console(t.Context(), conf, &power.Host{Gate: power.NewGate(0), Take: take}, in, out,
+				func() { close(opened) })
+		}()
+		select {
+		case <-opened:
+		case err := <-done:
+			t.Fatalf("take %v: %v", take, err)
+		}
+		return out, keys, done
+	}
+	first, _, lost := open(true) // nobody has it
+	port.print("one\r\n")
+	first.see(t, "one\r\n")
+	second, keys, done := open(true)
+	port.print("two\r\n")
+	second.see(t, "two\r\n")
+	select {
+	case err := <-lost:
+		if power.WordOf(err) != power.Frozen || !strings.Contains(err.Error(), "somebody else took it") {
+			t.Errorf("who had it hears %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("who had it hears nothing")
+	}
+	port.print("three\r\n")
+	second.see(t, "three\r\n")
+	if _, err := io.WriteString(keys, "x"); err != nil {
+		t.Fatal(err)
+	}
+	port.typed("x")
+	_ = keys.CloseWithError(power.ErrConsoleEnds)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
