@@ -143,7 +143,7 @@ func TestBootDirectory(t *testing.T) {
 				"a=1 b"},
 			[]artifact{lacks(modules + "kernel/fs/ext4/ext4.ko"),
 				hasFile{"boot.ipxe", "kernel http://${next-server}:8080/boot/vmlinuz initrd="},
-				hasFile{"boot.ipxe", "mitigations=off a=1 b ||"}},
+				hasFile{"boot.ipxe", "init_on_alloc=0 a=1 b ||"}},
 		},
 		{
 			"Secure Boot", append(loaders(t), "--modules", "none", "--append", `a=1 b="x $y"`),
@@ -151,7 +151,7 @@ func TestBootDirectory(t *testing.T) {
 				hasFile{"shimx64.efi", "MZ"}, hasFile{"grubx64.efi", "mimg"},
 				hasFile{"grub/grub.cfg",
 					`linux "$cmdpath/vmlinuz" "BOOTIF=01-$net_default_mac" 'console=tty0' 'panic=60' 'quiet' ` +
-						`'mitigations=off' 'a=1' 'b=x $y'; then`},
+						`'mitigations=off' 'cryptomgr.notests' 'init_on_alloc=0' 'a=1' 'b=x $y'; then`},
 				hasFile{"manifest.json", `"http": false`},
 			},
 		},

@@ -66,12 +66,18 @@ type Manifest struct {
 }
 
 // Words are the kernel's words of every node, whoever made the directory; consoles are before them.
-const Words = "panic=60 quiet mitigations=off"
+const Words = earlierWords + " cryptomgr.notests init_on_alloc=0"
+
+// earlierWords are those of releases before.
+const earlierWords = "panic=60 quiet mitigations=off"
 
 // Added are the words that who made the directory added for his machines (mkimage --append). They cannot be told, and
-// ok is false, where a release with other Words made it.
+// ok is false, where a release with other words made it.
 func (m *Manifest) Added() (words string, ok bool) {
 	before, after, ok := strings.Cut(m.Cmdline+" ", Words+" ")
+	if !ok {
+		before, after, ok = strings.Cut(m.Cmdline+" ", earlierWords+" ")
+	}
 	for _, w := range strings.Fields(before) {
 		ok = ok && strings.HasPrefix(w, "console=")
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/mkimage/secureboot"
 )
@@ -18,20 +19,20 @@ func TestScript(t *testing.T) {
 		{
 			"beside itself, serial console", Content{Release: "6.1", Site: Site{Console: "ttyS0,115200"}},
 			"kernel vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 console=ttyS0,115200 " +
-				"panic=60 quiet mitigations=off || goto failed",
+				contract.Words + " || goto failed",
 			"initrd initramfs.img || goto failed",
 		},
 		{
 			"from elsewhere, more words",
 			Content{Release: "6.1", BaseURL: "http://10.0.0.1:8080/boot/", Append: "diskcast.shell nomodeset"},
 			"kernel http://10.0.0.1:8080/boot/vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 " +
-				"panic=60 quiet mitigations=off diskcast.shell nomodeset || goto failed",
+				contract.Words + " diskcast.shell nomodeset || goto failed",
 			"initrd http://10.0.0.1:8080/boot/initramfs.img || goto failed",
 		},
 		{
 			"by signed iPXE", Content{Release: "6.1", SignedIPXE: &secureboot.SignedIPXE{}},
-			"kernel vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 panic=60 quiet " +
-				"mitigations=off || goto failed",
+			"kernel vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 " +
+				contract.Words + " || goto failed",
 			"initrd initramfs.img || goto failed\niseq ${platform} efi || goto ready\nshim shimx64.efi || echo " +
 				"diskcast: no shim for the kernel: with Secure Boot on, the firmware refuses it now\n:ready",
 		},
@@ -39,8 +40,7 @@ func TestScript(t *testing.T) {
 			"by signed iPXE, from elsewhere, on arm64", Content{Release: "6.1", Arch: "arm64",
 				BaseURL: "http://10.0.0.1/x", SignedIPXE: &secureboot.SignedIPXE{}},
 			"kernel http://10.0.0.1/x/vmlinuz initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 " +
-				"panic=60 " +
-				"quiet mitigations=off || goto failed",
+				contract.Words + " || goto failed",
 			"shim http://10.0.0.1/x/shimaa64.efi || echo diskcast: no shim for the kernel: with Secure Boot on, the " +
 				"firmware refuses it now",
 		},
