@@ -2,12 +2,19 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/binary"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/mkimage/kernel/kerneltest"
@@ -22,6 +29,34 @@ func testStub(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return name
+}
+
+// siteKey makes a key and its certificate, as arguments.
+func siteKey(t *testing.T, bits int, until time.Time) []string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "lab"},
+		NotBefore: until.Add(-2 * time.Hour), NotAfter: until}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var args []string
+	for _, x := range []struct {
+		flag, kind string
+		data       []byte
+	}{{"--sign", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)}, {"--cert", "CERTIFICATE", der}} {
+		name := filepath.Join(dir, "site"+x.flag)
+		if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: x.kind, Bytes: x.data}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, x.flag, name)
+	}
+	return args
 }
 
 // testISOLINUX is a folder with the parts of ISOLINUX, as far as they are looked at.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/diskcast/diskcast/internal/plain"
@@ -18,11 +19,25 @@ func readers() []*cobra.Command {
 	return []*cobra.Command{inspectCommand(), diffCommand(), verifyCommand(), sbomCommand()}
 }
 
+// examples are those of the subcommands that read, by their names.
+var examples = map[string]string{
+	"inspect": `  mkimage inspect boot
+  mkimage inspect boot --json | jq -r '.modules[].name'`,
+	"diff": `  mkimage diff boot.old boot
+  mkimage diff boot boot.new > changes || cat changes`,
+	"verify": `  mkimage verify boot
+  mkimage verify boot --json | jq '.[] | select(.state != "ok")'`,
+	"sbom": `  mkimage sbom boot > boot.spdx.json`,
+	"test": `  mkimage test boot --serial console.log
+  mkimage test boot --disk nvme --card e1000e --time 10m`,
+}
+
 // reader is a subcommand for so many directories.
 func reader(use, short, long string, dirs int,
 	run func(cmd *cobra.Command, dirs []*look.Directory) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Long: long, SilenceUsage: true, SilenceErrors: true,
+		Use: use, Short: short, Long: long, Example: examples[strings.Fields(use)[0]],
+		SilenceUsage: true, SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.ExactArgs(dirs)(cmd, args); err != nil {
 				return usageError{fmt.Errorf("%w (usage: %s)", err, cmd.UseLine())}
@@ -137,12 +152,20 @@ kernel of one vendor. What is bad makes the exit code 1; warnings do not.`, 1,
 				err = printFindings(cmd.OutOrStdout(), list)
 			}
 			if err == nil && bad > 0 {
-				err = fmt.Errorf("%s: %d things are bad; make it again with mkimage", dirs[0].Path, bad)
+				err = fmt.Errorf("%s: %s bad; make it again with mkimage", plain.Line(dirs[0].Path, 0),
+					plural(bad, "thing is", "things are"))
 			}
 			return err
 		})
 	c.Flags().BoolVar(&asJSON, "json", false, "print what was found as JSON")
 	return c
+}
+
+func plural(n int, one, more string) string {
+	if n == 1 {
+		more = one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }
 
 func printFindings(w io.Writer, list []look.Finding) error {

@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/ramfs"
@@ -16,6 +18,7 @@ import (
 	"github.com/diskcast/diskcast/mkimage/deb/debtest"
 	"github.com/diskcast/diskcast/mkimage/look"
 	spdx "github.com/spdx/tools-golang/json"
+	"golang.org/x/sys/unix"
 )
 
 // made is a boot directory with everything in it.
@@ -102,6 +105,21 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// unified are arguments for a unified kernel image, signed by a key of the test's.
+func unified(t *testing.T) []string {
+	t.Helper()
+	return append([]string{"--boot-uki", "--stub", testStub(t)}, siteKey(t, 2048, time.Now().Add(time.Hour))...)
+}
+
+func readFile(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // TestVerify damages directories, each in one way.
 func TestVerify(t *testing.T) {
 	rewrite := func(t *testing.T, name string, change func([]byte) []byte) {
@@ -146,6 +164,38 @@ func TestVerify(t *testing.T) {
 				return bytes.Replace(b, []byte("10.0.0.1"), []byte("10.0.0.2"), 1)
 			})
 		}, `bad +archive +etc/diskcast/site.json is not what the manifest says`},
+		"a FIFO in a file's place": {nil, func(t *testing.T, dir string) {
+			if err := errors.Join(os.Remove(filepath.Join(dir, "snponly.efi")),
+				unix.Mkfifo(filepath.Join(dir, "snponly.efi"), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}, `bad +files +snponly.efi cannot be read: not a file`},
+		"a link out of the directory": {nil, func(t *testing.T, dir string) {
+			if err := errors.Join(os.Remove(filepath.Join(dir, "snponly.efi")),
+				os.Symlink("/etc/passwd", filepath.Join(dir, "snponly.efi"))); err != nil {
+				t.Fatal(err)
+			}
+		}, `bad +files +snponly.efi cannot be read: `},
+		"other words for the kernel": {loaders(t), func(t *testing.T, dir string) {
+			rewrite(t, filepath.Join(dir, "manifest.json"), func(b []byte) []byte {
+				return bytes.Replace(b, []byte(" quiet "), []byte(" loud "), 1)
+			})
+		}, `bad +scripts +boot.ipxe does not start the kernel with the words of the manifest`},
+		"other words for the kernel by GRUB": {loaders(t), func(t *testing.T, dir string) {
+			rewrite(t, filepath.Join(dir, "manifest.json"), func(b []byte) []byte {
+				return bytes.Replace(b, []byte(" quiet "), []byte(" loud "), 1)
+			})
+		}, `bad +scripts +grub/grub.cfg does not start the kernel with the words of the manifest`},
+		"a unified kernel image of other words": {unified(t), func(t *testing.T, dir string) {
+			rewrite(t, filepath.Join(dir, "manifest.json"), func(b []byte) []byte {
+				return bytes.Replace(b, []byte(" quiet "), []byte(" loud "), 1)
+			})
+		}, `bad +node.efi +it starts the kernel with other words than the manifest's`},
+		"a unified kernel image of another archive": {unified(t), func(t *testing.T, dir string) {
+			rewrite(t, filepath.Join(dir, "node.efi"), func(b []byte) []byte {
+				return bytes.Replace(b, readFile(t, filepath.Join(dir, "initramfs.img")), nil, 1)
+			})
+		}, `bad +node.efi `},
 		"a kernel that is not signed": {loaders(t), func(*testing.T, string) {},
 			`bad +Secure Boot +the kernel carries no signature`},
 		"GRUB of another vendor": {[]string{"--shim", flagOf(t, loaders(t), "--shim"), "--grub",
@@ -166,7 +216,20 @@ func TestVerify(t *testing.T) {
 			}
 		})
 	}
-	text, err := command(t, "verify", made(t, "--firmware", t.TempDir()))
+	text, err := command(t, "verify", made(t, unified(t)...))
+	if err != nil || !strings.Contains(text, "ok       node.efi     kernel, archive and words are those beside it; "+
+		"signed by lab\n") || strings.Contains(text, "cannot start") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	text, err = command(t, "verify", made(t, unified(t)[:3]...))
+	if err != nil || !regexp.MustCompile(`(?m)^warning  node.efi +it carries no signature`).MatchString(text) {
+		t.Errorf("%v\n%s", err, text)
+	}
+	text, err = command(t, "verify", made(t, "--modules", "ext4"))
+	if err != nil || !regexp.MustCompile(`(?m)^warning  drivers +no driver of a network card`).MatchString(text) {
+		t.Errorf("%v\n%s", err, text)
+	}
+	text, err = command(t, "verify", made(t, "--firmware", t.TempDir()))
 	if err != nil || !strings.Contains(text, "ok       firmware") {
 		t.Errorf("%v\n%s", err, text)
 	}
@@ -226,12 +289,19 @@ func TestSBOM(t *testing.T) {
 
 // TestReadersRefuse names what is wrong with a folder, and never ends in a panic.
 func TestReadersRefuse(t *testing.T) {
-	empty, odd := t.TempDir(), t.TempDir()
+	empty, odd, more := t.TempDir(), t.TempDir(), t.TempDir()
+	file := filepath.Join(t.TempDir(), "node.img")
+	if err := errors.Join(os.WriteFile(file, nil, 0o644),
+		os.WriteFile(filepath.Join(more, bootdir.ManifestFile), []byte("{\"v\": 1}\n{}"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(odd, bootdir.ManifestFile), []byte(`{"v": 7}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, sub := range []string{"inspect", "verify", "sbom"} {
 		for dir, want := range map[string]string{empty: "not a boot directory that mkimage made",
+			file:       "is a file, and no boot directory",
+			more:       "manifest.json: there is something behind its end",
 			"/nowhere": "no such file", odd: "version 7"} {
 			_, err := command(t, sub, dir)
 			if err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != 1 {

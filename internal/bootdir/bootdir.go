@@ -4,6 +4,7 @@ package bootdir
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -112,8 +113,12 @@ type File struct {
 // ReadManifest reads a manifest of at most MaxManifest bytes.
 func ReadManifest(r io.Reader) (*Manifest, error) {
 	var m Manifest
-	if err := json.NewDecoder(io.LimitReader(r, MaxManifest)).Decode(&m); err != nil {
+	d := json.NewDecoder(io.LimitReader(r, MaxManifest))
+	if err := d.Decode(&m); err != nil {
 		return nil, fmt.Errorf("%s: %w", ManifestFile, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: there is something behind its end: it is damaged", ManifestFile)
 	}
 	if m.V != 1 {
 		return nil, fmt.Errorf("%s has version %d; this program reads version 1", ManifestFile, m.V)

@@ -22,7 +22,7 @@ func GRUBConfig(c *Content) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, grubHead, c.Arch.Shim(), c.Arch.Fallback(), c.Release)
 	// No initrd=: GRUB passes the archive in memory, and the EFI stub of the kernel would look for a file of that name.
-	fmt.Fprintf(&b, grubLoop, base+"/"+KernelFile, grubWords(Cmdline(c)), base+"/"+ArchiveFile)
+	fmt.Fprintf(&b, grubLoop, base+"/"+KernelFile, GRUBWords(Cmdline(c)), base+"/"+ArchiveFile)
 	b.WriteString(grubTail)
 	return b.String()
 }
@@ -43,9 +43,9 @@ func GRUBTakes(cmdline string) bool {
 	return !strings.ContainsAny(cmdline, `\'`) && !strings.Contains(cmdline, "${")
 }
 
-// grubWords quotes a kernel command line for GRUB's shell. The kernel cuts it at blanks outside double quotes; so must
+// GRUBWords quotes a kernel command line for GRUB's shell. The kernel cuts it at blanks outside double quotes; so must
 // be cut here, because GRUB would escape the quotes. A word with a blank in it gets them back from GRUB.
-func grubWords(cmdline string) string {
+func GRUBWords(cmdline string) string {
 	var words []string
 	var word strings.Builder
 	quoted := false

@@ -80,7 +80,7 @@ func TestGRUBWords(t *testing.T) {
 		"it's":                       `'it'\''s'`,
 		"":                           "",
 	} {
-		if got := grubWords(in); got != want {
+		if got := GRUBWords(in); got != want {
 			t.Errorf("%q: %s, want %s", in, got, want)
 		}
 	}

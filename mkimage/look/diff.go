@@ -2,6 +2,7 @@ package look
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,6 +36,9 @@ func wiring(s contract.Site) string {
 
 // Diff lists in what b differs from a.
 func Diff(a, b *Directory) ([]Change, error) {
+	if err := errors.Join(a.Whole(), b.Whole()); err != nil {
+		return nil, err
+	}
 	var list []Change
 	add := func(what, name, from, to string) {
 		if from != to {

@@ -34,6 +34,7 @@ type Summary struct {
 	Missing   []string          `json:"missing_firmware,omitempty"` // modules of whose firmware nothing is there
 	Unpacked  int64             `json:"unpacked"`                   // bytes of a node's memory
 	Memory    int64             `json:"memory_need"`                // bytes that a node must have
+	Unread    map[string]string `json:"unread,omitempty"`           // files that cannot be read, and why
 	Problem   string            `json:"problem,omitempty"`          // why the archive cannot be read
 }
 
@@ -52,6 +53,12 @@ func (d *Directory) Inspect() (*Summary, error) {
 		Generator: m.Generator, Sources: m.Sources, Unpacked: m.Unpacked, Memory: MemoryNeed(m)}
 	for _, name := range slices.Sorted(maps.Keys(d.Files)) {
 		s.Files = append(s.Files, Record{name, d.Files[name].Size, d.Files[name].SHA256})
+	}
+	for name, err := range d.Unread {
+		if s.Unread == nil {
+			s.Unread = map[string]string{}
+		}
+		s.Unread[name] = err.Error()
 	}
 	if data, err := d.Read(bootdir.KernelFile); err == nil {
 		// A kernel that is no UEFI program has no signers either; BIOS starts it.
@@ -84,7 +91,7 @@ func (d *Directory) Inspect() (*Summary, error) {
 
 func (d *Directory) loaders(s *Summary) {
 	arch := d.Manifest.Arch.OrDefault()
-	names := append([]string{arch.Shim(), arch.GRUB()}, bootdir.IPXENames...)
+	names := append([]string{arch.Shim(), arch.GRUB(), contract.UKIFile}, bootdir.IPXENames...)
 	for _, shim := range contract.SignedIPXE {
 		names = append(names, shim, ipxeBehind(shim))
 	}
@@ -100,6 +107,8 @@ func (d *Directory) loaders(s *Summary) {
 			if trusts, err := secureboot.Trusts(data); err == nil {
 				l.What = "shim, which trusts " + plain.Line(trusts, 0)
 			}
+		case contract.UKIFile:
+			l.What = "unified kernel image"
 		case arch.GRUB():
 			l.What = "GRUB"
 			if g := d.Manifest.GRUB; g != nil {
@@ -139,6 +148,9 @@ func (s *Summary) Print(w io.Writer) error {
 	row("made by", p(s.Generator))
 	for _, x := range s.Sources {
 		row(p(x.Part)+" from", p(fmt.Sprintf("%s %s (%s)", x.Name, x.Version, x.Format)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Unread)) {
+		row(p(name), "cannot be read: "+p(s.Unread[name]))
 	}
 	for _, l := range s.Loaders {
 		text := l.What

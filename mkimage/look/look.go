@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -33,6 +34,8 @@ type Directory struct {
 	Manifest *contract.Manifest
 	// Files are the files that are there, the manifest left out: name, size, sum.
 	Files map[string]contract.File
+	// Unread are the others, and why they cannot be read.
+	Unread map[string]error
 	// Archive is what a node unpacks; nil where it cannot be read, and ArchiveErr says why.
 	Archive    *ramfs.Archive
 	ArchiveErr error
@@ -42,11 +45,14 @@ type Directory struct {
 
 // Open reads a directory. What is wrong with single files is not an error here: Verify tells.
 func Open(dir string) (*Directory, error) {
+	if st, err := os.Stat(dir); err == nil && !st.IsDir() {
+		return nil, fmt.Errorf("%s is a file, and no boot directory", dir)
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{Path: dir, root: root, Files: map[string]contract.File{}}
+	d := &Directory{Path: dir, root: root, Files: map[string]contract.File{}, Unread: map[string]error{}}
 	if err := d.read(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), root.Close())
 	}
@@ -59,7 +65,7 @@ func (d *Directory) Close() {
 }
 
 func (d *Directory) read() error {
-	f, err := d.root.Open(bootdir.ManifestFile)
+	f, err := d.open(bootdir.ManifestFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("no %s in it: not a boot directory that mkimage made", bootdir.ManifestFile)
 	}
@@ -74,14 +80,14 @@ func (d *Directory) read() error {
 		if err != nil || e.IsDir() || name == bootdir.ManifestFile {
 			return err
 		}
-		if len(d.Files) == maxFiles {
+		if len(d.Files)+len(d.Unread) == maxFiles {
 			return fmt.Errorf("more than %d files", maxFiles)
 		}
-		file, err := d.sum(name)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		if file, err := d.sum(name); err != nil {
+			d.Unread[name] = err
+		} else {
+			d.Files[name] = file
 		}
-		d.Files[name] = file
 		return nil
 	})
 	if err != nil {
@@ -95,15 +101,32 @@ func (d *Directory) read() error {
 	return nil
 }
 
+// open opens a file. What is none would block (a FIFO) or never end (a device).
+func (d *Directory) open(name string) (*os.File, error) {
+	st, err := d.root.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, errors.New("not a file")
+	}
+	return d.root.Open(name)
+}
+
+// Whole tells whether every file of the directory could be read.
+func (d *Directory) Whole() error {
+	for _, name := range slices.Sorted(maps.Keys(d.Unread)) {
+		return fmt.Errorf("%s: %s: %w", d.Path, name, d.Unread[name])
+	}
+	return nil
+}
+
 func (d *Directory) sum(name string) (contract.File, error) {
-	f, err := d.root.Open(name)
+	f, err := d.open(name)
 	if err != nil {
 		return contract.File{}, err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return contract.File{}, errors.Join(err, errors.New("not a file"))
-	}
 	h := sha256.New()
 	n, err := io.Copy(h, io.LimitReader(f, maxFile+1))
 	if err == nil && n > maxFile {
@@ -114,7 +137,7 @@ func (d *Directory) sum(name string) (contract.File, error) {
 
 // Read returns the content of a file of the directory.
 func (d *Directory) Read(name string) ([]byte, error) {
-	f, err := d.root.Open(name)
+	f, err := d.open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -67,6 +67,8 @@ func (d *Directory) Verify() ([]Finding, error) {
 		} else {
 			f.judge("modules", Bad, fmt.Sprintf("%d are there, with what they need, for this kernel", len(modules)),
 				d.wrongModules(modules))
+			f.judge("drivers", Warning, "there are drivers of network cards and of disk controllers",
+				d.missingDrivers(modules))
 			var missing []string
 			if list := d.missingFirmware(modules); len(list) > 0 {
 				missing = []string{fmt.Sprintf("nothing is there of what %d modules may ask for: %s", len(list),
@@ -75,6 +77,8 @@ func (d *Directory) Verify() ([]Finding, error) {
 			f.judge("firmware", Warning, "no module lacks its firmware", missing)
 		}
 	}
+	f.judge("scripts", Bad, "they start the kernel with the words of the manifest", d.wrongScripts())
+	d.verifyUKI(&f, image)
 	d.verifyBoot(&f, image)
 	return f, nil
 }
@@ -84,6 +88,7 @@ func (d *Directory) wrongFiles() []string {
 	for _, name := range slices.Sorted(maps.Keys(d.Manifest.Files)) {
 		want := d.Manifest.Files[name]
 		switch got, ok := d.Files[name]; {
+		case d.Unread[name] != nil: // told below
 		case !ok:
 			wrong = append(wrong, name+" is missing")
 		case got.Size != want.Size:
@@ -91,6 +96,9 @@ func (d *Directory) wrongFiles() []string {
 		case got.SHA256 != want.SHA256:
 			wrong = append(wrong, name+" is not the file of the manifest: its SHA-256 is another")
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Unread)) {
+		wrong = append(wrong, fmt.Sprintf("%s cannot be read: %v", name, d.Unread[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Files)) {
 		if _, ok := d.Manifest.Files[name]; !ok {
@@ -201,6 +209,10 @@ func (d *Directory) verifyBoot(f *findings, image []byte) {
 	shim, shimErr := d.Read(arch.Shim())
 	grub, grubErr := d.Read(arch.GRUB())
 	switch {
+	case shimErr != nil && grubErr != nil && len(d.ukiSigners()) > 0:
+		f.add("Secure Boot", Good, contract.UKIFile+" is signed: machines start from it whose firmware has the "+
+			"certificate of its key, with `diskcast serve --uefi-loader uki`; no shim and GRUB for others")
+		return
 	case shimErr != nil && grubErr != nil:
 		f.add("Secure Boot", Warning, "no shim and GRUB: machines with Secure Boot on cannot start")
 		return

@@ -75,6 +75,28 @@ var everyNode = group{in: append([]string{"drivers/scsi/sd_mod", "drivers/usb/st
 	"drivers/input/keyboard/atkbd", "drivers/input/evdev", "drivers/watchdog/softdog",
 	"drivers/firmware/efi/efi-pstore", "fs/pstore/"}, groups["fs"].in...)}
 
+// Kind is what drivers are for.
+type Kind struct {
+	Name string
+	in   []string
+}
+
+// Kinds of drivers without which a node does nothing.
+var (
+	Cards = Kind{"a network card", []string{"drivers/net/ethernet/", "drivers/net/usb/", "drivers/net/hyperv/",
+		"drivers/net/vmxnet3/", "drivers/net/fjes/", "drivers/net/virtio_net", "drivers/net/xen-netfront"}}
+	Controllers = Kind{"a disk controller", []string{"drivers/ata/", "drivers/scsi/", "drivers/nvme/host/",
+		"drivers/block/virtio_blk", "drivers/block/xen-blkfront", "drivers/message/fusion/", "drivers/mmc/",
+		"drivers/usb/storage/", "drivers/ufs/", "drivers/nvdimm/"}}
+)
+
+// Holds reports whether a module, by its path in /lib/modules/RELEASE, is one; a module from outside the kernel's own
+// tree may be.
+func (k Kind) Holds(path string) bool {
+	m := kmod.Module{Path: path}
+	return !strings.HasPrefix(path, "kernel/") || within(&m, k.in)
+}
+
 // IsGroup reports whether a word is the name of a group.
 func IsGroup(word string) bool {
 	_, ok := groups[word]

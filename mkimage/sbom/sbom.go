@@ -99,6 +99,9 @@ type maker struct {
 
 // Make describes a directory. The zero time stands for 1970: the same directory gives the same bytes.
 func Make(d *look.Directory, created time.Time, tool string) (*Document, error) {
+	if err := d.Whole(); err != nil {
+		return nil, err
+	}
 	if d.Archive == nil {
 		return nil, fmt.Errorf("%s: %w", bootdir.ArchiveFile, d.ArchiveErr)
 	}

@@ -265,6 +265,7 @@ func FuzzMake(f *testing.F) {
 	f.Add([]byte("MZ"))
 	f.Fuzz(func(t *testing.T, stub []byte) {
 		p.Stub = stub
+		_, _ = Section(stub, ".text") // it must not end in a panic
 		image, err := Make(p)
 		if err != nil {
 			return
@@ -275,6 +276,9 @@ func FuzzMake(f *testing.F) {
 		}
 		if got, err := read.Section(".linux").Data(); err != nil || !bytes.HasPrefix(got, p.Linux) {
 			t.Errorf("the kernel is not in it: %v", err)
+		}
+		if got, err := Section(image, ".initrd"); err != nil || !bytes.Equal(got, p.Initrd) {
+			t.Errorf("the archive is not in it: %v", err)
 		}
 		_, _, _ = authenticode(image) // it must not end in a panic
 	})
