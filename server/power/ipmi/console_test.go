@@ -3,16 +3,21 @@ package ipmi_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/power"
+	"github.com/diskcast/diskcast/server/power/console"
 	"github.com/diskcast/diskcast/server/power/ipmi"
 	"github.com/diskcast/diskcast/server/power/redfish"
 )
@@ -239,4 +244,125 @@ func TestTake(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// wire is the way to a BMC, on which packets may be lost.
+type wire struct {
+	address string
+	dead    atomic.Bool
+}
+
+// newWire is a way to an address that ends with the test.
+func newWire(t *testing.T, to string) *wire {
+	t.Helper()
+	near, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{address: near.LocalAddr().String()}
+	var mu sync.Mutex
+	far := map[string]net.Conn{} // by who asks
+	t.Cleanup(func() {
+		near.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range far {
+			c.Close()
+		}
+	})
+	go func() { // ends with near
+		buf := make([]byte, 2048)
+		for {
+			n, from, err := near.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			c := far[from.String()]
+			if c == nil {
+				if c, err = net.Dial("udp4", to); err != nil {
+					mu.Unlock()
+					return
+				}
+				far[from.String()] = c
+				go func() { // ends with c
+					buf := make([]byte, 2048)
+					for {
+						n, err := c.Read(buf)
+						if err != nil {
+							return
+						}
+						if !w.dead.Load() {
+							_, _ = near.WriteTo(buf[:n], from)
+						}
+					}
+				}()
+			}
+			mu.Unlock()
+			if !w.dead.Load() {
+				_, _ = c.Write(buf[:n])
+			}
+		}
+	}()
+	return w
+}
+
+// TestAgain: a console whose packets are lost for a while breaks off and is opened again by itself; what is typed then
+// comes once.
+func TestAgain(t *testing.T) {
+	s, port := newSerial(t, "127.0.0.1:0")
+	w := newWire(t, s.address)
+	conf := &power.Config{Machine: "m1", Address: w.address, User: user, Password: password}
+	consoles := console.New(slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- consoles.Run(ctx) }() // ends with the test
+	t.Cleanup(func() { stop(); <-done })
+	<-consoles.Ready()
+	if _, err := consoles.Open("m1", "ann", false, func(ctx context.Context, in io.Reader, out io.Writer,
+		opened func()) error {
+		return ipmi.Driver.Console(ctx, conf, &power.Host{Gate: power.NewGate(0)}, in, out, opened)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	all, after, state := "", uint64(0), doc.ConsoleOpening
+	until := func(so func(*doc.Console) bool) {
+		t.Helper()
+		ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
+		defer stop()
+		for {
+			v, err := consoles.Read(ctx, "m1", "ann", after, true, state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, after, state = all+v.Text, v.Next, v.State
+			if so(v) {
+				return
+			}
+			if ctx.Err() != nil || v.State == doc.ConsoleClosed {
+				t.Fatalf("%q, %+v", all, v)
+			}
+		}
+	}
+	printed := func(text string) func(*doc.Console) bool {
+		return func(*doc.Console) bool { return strings.Contains(all, text) }
+	}
+	until(func(v *doc.Console) bool { return v.State == doc.ConsoleGoes })
+	port.print("one\r\n")
+	until(printed("one\n"))
+	began := time.Now()
+	w.dead.Store(true)
+	until(printed("broke off"))
+	if err := consoles.Type("m1", "ann", []byte("x")); !errors.Is(err, console.ErrGap) {
+		t.Errorf("typed while it is broken off: %v", err)
+	}
+	w.dead.Store(false)
+	until(func(v *doc.Console) bool { return v.Breaks == 1 && v.State == doc.ConsoleGoes })
+	t.Logf("it is open again %v after packets were lost", time.Since(began).Round(time.Second))
+	if err := consoles.Type("m1", "ann", []byte("root\r")); err != nil {
+		t.Fatal(err)
+	}
+	port.typed("root\r")
+	port.print("two\r\n")
+	until(printed("two\n"))
 }
