@@ -2,6 +2,7 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -112,10 +113,13 @@ func (v *visit) show(code int, name, title string, d any) error {
 	return v.send(code, out.Bytes())
 }
 
+// sections are the parts of the site that pages with an address of their own belong to.
+var sections = map[string]string{"upload": "images", "jobs": "images", "start": "sessions", "power": "machines"}
+
 // section is the part of the site that the page belongs to.
 func (v *visit) section() string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(v.r.URL.Path, "/"), "/")
-	return first
+	return cmp.Or(sections[first], first)
 }
 
 // send writes an answer. A client that does not read it is not waited for.

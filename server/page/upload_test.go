@@ -93,6 +93,9 @@ func TestUpload(t *testing.T) {
 		return out
 	}
 	harmlessPage(t, "/upload", b.get("/upload?name="+url.QueryEscape(hostile)))
+	if !strings.Contains(b.get("/upload"), `<a href="/images" aria-current="page">`) {
+		t.Error("the form belongs to no part of the site")
+	}
 	if strings.Contains(viewer.get("/images"), "/upload") || !strings.Contains(b.get("/images"), `href="/upload"`) {
 		t.Error("the form is for operators, and for them only")
 	}
