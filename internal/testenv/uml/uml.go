@@ -36,6 +36,7 @@ var ErrAbsent = errors.New("the guest's kernel has no such file system")
 type Task struct {
 	Name string   // that was given to Handle
 	Disk string   // file or device of the host
+	More []string // further disks: /dev/ubdb and on
 	FS   string   // the file system that its kernel must have, as mount calls it
 	Args []string // for the function
 }
@@ -61,10 +62,6 @@ func Run(ctx context.Context, dir string, t Task) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	image, err := filepath.Abs(t.Disk)
-	if err != nil {
-		return "", err
-	}
 	tmp, err := os.MkdirTemp(dir, "guest")
 	if err != nil {
 		return "", err
@@ -73,15 +70,24 @@ func Run(ctx context.Context, dir string, t Task) (string, error) {
 	if tmp, err = filepath.Abs(tmp); err != nil {
 		return "", err
 	}
-	disk := filepath.Join(tmp, "disk") // a link, because the name of the image could mean something to the kernel
-	if err := os.Symlink(image, disk); err != nil {
-		return "", err
+	var disks []string
+	for i, path := range append([]string{t.Disk}, t.More...) {
+		image, err := filepath.Abs(path)
+		if err != nil {
+			return "", err
+		}
+		// A link, because the name of the image could mean something to the kernel.
+		disk := filepath.Join(tmp, fmt.Sprintf("disk%d", i))
+		if err := os.Symlink(image, disk); err != nil {
+			return "", err
+		}
+		disks = append(disks, fmt.Sprintf("ubd%d=%s", i, disk))
 	}
 	if err := save(filepath.Join(tmp, taskFile), t); err != nil {
 		return "", err
 	}
-	cmd := proc.Command(ctx, Program, "mem=192M", "root=/dev/root", "rootfstype=hostfs", "rw", "quiet",
-		"init="+self, "ubd0="+disk, "con=null", "con0=null,fd:1", "panic=-1", envDir+"="+tmp)
+	cmd := proc.Command(ctx, Program, append([]string{"mem=192M", "root=/dev/root", "rootfstype=hostfs", "rw", "quiet",
+		"init=" + self, "con=null", "con0=null,fd:1", "panic=-1", envDir + "=" + tmp}, disks...)...)
 	preloaded, err := preload(ctx, tmp)
 	if err != nil {
 		return "", err

@@ -24,6 +24,10 @@ func init() {
 		b, err := os.ReadFile(filepath.Join(Mounts, "hello"))
 		return string(b), errors.Join(err, unix.Unmount(Mounts, 0))
 	})
+	Handle("test-more", func(t Task) (string, error) {
+		b, err := os.ReadFile("/dev/ubdc")
+		return string(b[:min(len(b), 5)]), err
+	})
 	Handle("test-forever", func(t Task) (string, error) {
 		_ = os.WriteFile(t.Args[0], nil, 0o644)
 		time.Sleep(time.Hour) // a select without cases is a deadlock to the guest's only goroutine
@@ -39,6 +43,18 @@ func disk(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// TestMore has a guest read the last of three disks.
+func TestMore(t *testing.T) {
+	last := disk(t)
+	if err := os.WriteFile(last, append([]byte("hello"), make([]byte, 1<<20-5)...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Run(t.Context(), "", Task{Name: "test-more", Disk: disk(t), More: []string{disk(t), last}, FS: "ext4"})
+	if err != nil || got != "hello" {
+		t.Errorf("%q, %v", got, err)
+	}
 }
 
 func TestRun(t *testing.T) {
