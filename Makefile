@@ -12,7 +12,7 @@ UNIT_PACKAGES = $(shell $(GO) list ./... | grep -v /qemu-tests)
 USERLAND := build/initramfs/userland.cpio.gz
 USERLAND_ARM64 := build/initramfs/userland-arm64.cpio.gz
 
-.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-menu test-crash test-boot \
+.PHONY: help build initramfs demo test check test-race test-unit test-qemu test-firmware test-idle test-menu test-crash test-boot test-cells \
 	test-disks test-erase test-partition test-personal test-package test-day test-web two-packages test-volumes test-rule \
 	test-media test-matrix test-arm64 size fuzz \
 	bench-boot bench-cast bench-image bench-restore bench-server \
@@ -132,6 +132,11 @@ test-crash: build ## a kernel that panics and an agent that hangs: last words, w
 test-boot: build ## whole machines, a kind of boot loader each: imaged, switched off and on again (an hour)
 	@.ci/packages boot
 	$(AS_ROOT) env DISKCAST_BOOT=1 $(GO) test -count=1 -timeout 2h -v -p 1 -run TestBoot ./qemu-tests/osimage ./qemu-tests
+
+# CELL is a regular expression for one machine or some, as uki/md or grub-.*/xfs. Consoles stay in build/boot.
+test-cells: build ## whole machines, each loader from each kind of root: imaged, switched off and on again (an hour; the first time longer)
+	@.ci/packages boot
+	$(AS_ROOT) env DISKCAST_CELLS=1 $(GO) test -count=1 -timeout 2h -v -p 1 -run 'Test(Boot)?Cells/$(CELL)' ./qemu-tests/osimage ./qemu-tests
 
 test-disks: build ## whole machines whose disks change their names, come late, or are two in one session (20 minutes)
 	@.ci/packages test

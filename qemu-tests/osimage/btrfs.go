@@ -235,6 +235,16 @@ func (r rollback) configure(top, name, sub string) error {
 	return write(root, files)
 }
 
+// inGuest runs a script inside the guest, and returns what it said.
+func inGuest(script string, args ...string) (string, error) {
+	cmd := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
 // in runs a program inside the guest.
 func in(name string, args ...string) error {
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {

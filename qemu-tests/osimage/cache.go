@@ -24,46 +24,59 @@ type meta struct {
 	EFI      string `json:"efi,omitempty"`     // processor in the names of UEFI programs; x64 when empty
 }
 
-// cached returns the image of that name in the cache, and makes it with build if it is not there. build works in a
-// directory of its own, which takes its final name only when all is done, so a half-made image is never used.
+// cached returns the image of that name in the cache, and makes it with build if it is not there.
 func cached(ctx context.Context, cache, name string, build func(ctx context.Context, dir string) (meta, error)) (*Image,
 	error) {
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return nil, err
-	}
-	cache, err := filepath.Abs(cache)
+	dir, err := kept(ctx, cache, name, func(ctx context.Context, dir string) error {
+		m, err := build(ctx, dir)
+		if err != nil {
+			return err
+		}
+		b, err := json.Marshal(m)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, metaFile), b, 0o644)
+	})
 	if err != nil {
 		return nil, err
 	}
+	return load(dir)
+}
+
+const metaFile = "meta.json"
+
+// kept returns the folder of that name in the cache, and makes it with build if it is not there. build works in a
+// directory of its own, which takes its final name only when all is done, so what is half made is never used.
+func kept(ctx context.Context, cache, name string, build func(ctx context.Context, dir string) error) (string, error) {
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", err
+	}
+	cache, err := filepath.Abs(cache)
+	if err != nil {
+		return "", err
+	}
 	dir := filepath.Join(cache, name)
-	if im, err := load(dir); err == nil {
-		return im, nil
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
 	}
 	sweep(cache)
 	tmp := filepath.Join(cache, fmt.Sprintf("tmp-%d-%s", os.Getpid(), name))
 	if err := os.RemoveAll(tmp); err != nil {
-		return nil, err
+		return "", err
 	}
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
-		return nil, err
+		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	m, err := build(ctx, tmp)
-	if err != nil {
-		return nil, err
+	if err := build(ctx, tmp); err != nil {
+		return "", err
 	}
-	b, err := json.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(tmp, "meta.json"), b, 0o644); err != nil {
-		return nil, err
-	}
-	// Another process may have made the same image meanwhile: then its one is as good as ours.
+	// Another process may have made the same meanwhile: then its one is as good as ours.
 	if err := os.Rename(tmp, dir); err != nil && !errors.Is(err, os.ErrExist) && !errors.Is(err, syscall.ENOTEMPTY) {
-		return nil, err
+		return "", err
 	}
-	return load(dir)
+	return dir, nil
 }
 
 // sweep removes what processes that are gone left half made.
@@ -78,7 +91,7 @@ func sweep(cache string) {
 }
 
 func load(dir string) (*Image, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "meta.json"))
+	b, err := os.ReadFile(filepath.Join(dir, metaFile))
 	if err != nil {
 		return nil, err
 	}
