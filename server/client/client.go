@@ -364,7 +364,11 @@ func (c *Client) Plan(ctx context.Context, spec any) (*doc.Plan, error) {
 
 // Receipts returns the envelopes of a session's receipts, as they were signed; of all sessions when it is empty.
 func (c *Client) Receipts(ctx context.Context, session string) ([]json.RawMessage, error) {
-	return call[[]json.RawMessage](ctx, c, "GET", "/v1/receipts?session="+url.QueryEscape(session), nil)
+	path := "/v1/receipts"
+	if session != "" {
+		path += "?session=" + url.QueryEscape(session)
+	}
+	return call[[]json.RawMessage](ctx, c, "GET", path, nil)
 }
 
 // DHCP returns what the server does for the LAN's addresses.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/session"
@@ -99,22 +98,13 @@ const refusalTime = 5 * time.Second
 var errNotOpened = errors.New("its console was not opened")
 
 func (a *API) readConsole(r *http.Request, m desk.Machine) (*doc.Console, error) {
-	if err := only(r, "after", "wait", "text", "state"); err != nil {
-		return nil, err
-	}
 	after, wait, err := following(r)
 	if err != nil {
 		return nil, err
 	}
-	text := false
-	if s := r.URL.Query().Get("text"); s != "" {
-		if text, err = strconv.ParseBool(s); err != nil {
-			return nil, &queryError{fmt.Errorf("text=%.40q is neither true nor false", s)}
-		}
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
-	return a.consoles.Read(ctx, m.ID, holderOf(r).Name, after, text, r.URL.Query().Get("state"))
+	return a.consoles.Read(ctx, m.ID, holderOf(r).Name, after, said(r, "text"), r.URL.Query().Get("state"))
 }
 
 // keysTime is how long keys may take to come.

@@ -73,6 +73,13 @@ func text(name, does string) openapi.Param {
 	return openapi.Param{Name: name, Type: "string", Does: does}
 }
 
+// filter is a text that leaves out what it does not fit. An empty one is refused, for it would leave out nothing.
+func filter(name, does string) openapi.Param {
+	p := text(name, does)
+	p.Filter = true
+	return p
+}
+
 func needed(p openapi.Param) openapi.Param {
 	p.Required = true
 	return p
@@ -113,6 +120,9 @@ func contracts() map[string]openapi.Call {
 	lines.Also = eventStream
 	followed := as(ndjson, says(ok, doc.Line{}, gone, refused))
 	followed.Also = eventStream
+	profile := asking(says(ok, openapi.Bytes{}), text("seconds", "how long to look; 30 for a profile"),
+		count("debug", "1 or 2: as text"), count("gc", "1: collect garbage before, of heap"))
+	profile.Also = textual
 	return map[string]openapi.Call{
 		"POST /v1/node/hello": ofNode(takes(session.Hello{},
 			ok, session.HelloReply{}, refused)),
@@ -133,9 +143,10 @@ func contracts() map[string]openapi.Call {
 		"GET /v1/objects/{digest}":                         blob,
 
 		"GET /v1/events": asking(followed,
-			text("after", "a cursor: what came after that line"), ofSession, text("node", "of this node only")),
+			text("after", "a cursor: what came after that line"), filter("session", "of this session only"),
+			filter("node", "of this node only")),
 		"GET /v1/sessions": inParts(says(ok, []doc.Session{}),
-			text("state", "waiting, going, over, done, failed or cancelled")),
+			filter("state", "waiting, going, over, done, failed or cancelled")),
 		"POST /v1/sessions":             keyed(takes(doc.Spec{}, created, doc.Session{})),
 		"POST /v1/sessions/plan":        takes(doc.Spec{}, ok, doc.Plan{}, refused),
 		"GET /v1/sessions/{id}":         says(ok, doc.Session{}),
@@ -160,7 +171,7 @@ func contracts() map[string]openapi.Call {
 			yes("all", "all steps, not only log lines, warnings and errors")),
 		"POST /v1/nodes/{node}/look": says(ok, doc.NodeLook{}, refused),
 		"GET /v1/machines": inParts(says(ok, []doc.Machine{}, refused),
-			text("select", "a selector: those that it fits")),
+			filter("select", "a selector: those that it fits")),
 		"POST /v1/machines":                   takes(doc.MachinesChange{}, ok, []doc.Machine{}, refused),
 		"GET /v1/lab":                         says(ok, doc.Lab{}),
 		"POST /v1/lab":                        takes(doc.LabChange{}, ok, doc.LabResult{}, refused),
@@ -188,7 +199,7 @@ func contracts() map[string]openapi.Call {
 		"POST /v1/notify/finding":          takes(doc.NotifyFinding{}, ok, doc.NotifyFinding{}),
 		"PUT /v1/notify/{receiver}/secret": takes(doc.NotifySecret{}, ok, doc.NotifyReceiver{}, refused),
 		"GET /v1/images": inParts(says(ok, []doc.ImageRow{}, conflict),
-			text("name", "a pattern, such as lab-*: those whose name it fits")),
+			filter("name", "a pattern, such as lab-*: those whose name it fits")),
 		"GET /v1/images/{image}": asking(says(ok, doc.Image{}, conflict, refused),
 			count("map", "parts of a map of the disk")),
 		"GET /v1/images/{image}/diff": asking(says(ok, doc.ImageDiff{}, conflict, refused),
@@ -221,7 +232,7 @@ func contracts() map[string]openapi.Call {
 		"GET /healthz":                   as(textual, says(ok, openapi.Bytes{})),
 		"GET /readyz":                    as(textual, says(ok, openapi.Bytes{})),
 		"GET /metrics":                   as("text/plain", says(ok, openapi.Bytes{})),
-		"GET /debug/pprof/{name}":        says(ok, openapi.Bytes{}),
+		"GET /debug/pprof/{name}":        profile,
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -73,31 +72,24 @@ func (a *API) listImages(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, http.StatusNotFound, errNoLibrary)
 		return
 	}
-	list, err := a.imagesNamed(r)
+	pattern := r.URL.Query().Get("name")
+	if _, err := path.Match(pattern, ""); err != nil {
+		a.failImage(w, r, &queryError{fmt.Errorf("name=%.60q is no pattern", pattern)})
+		return
+	}
+	list, err := a.library.List(r.Context())
 	if err != nil {
 		a.failImage(w, r, err)
 		return
 	}
-	listed(a, w, r, list, func(row *doc.ImageRow) string { return row.Name + "\x00" + row.Digest })
-}
-
-// imagesNamed are the images whose name fits the pattern that is asked for; all where none is.
-func (a *API) imagesNamed(r *http.Request) ([]doc.ImageRow, error) {
-	if err := only(r, "name", "limit", "cursor"); err != nil {
-		return nil, err
+	var keep func(*doc.ImageRow) bool
+	if pattern != "" {
+		keep = func(row *doc.ImageRow) bool {
+			fits, _ := path.Match(pattern, row.Name) // the pattern was judged
+			return fits
+		}
 	}
-	pattern := r.URL.Query().Get("name")
-	if _, err := path.Match(pattern, ""); err != nil {
-		return nil, &queryError{fmt.Errorf("name=%.60q is no pattern", pattern)}
-	}
-	list, err := a.library.List(r.Context())
-	if err != nil || pattern == "" {
-		return list, err
-	}
-	return slices.DeleteFunc(list, func(row doc.ImageRow) bool {
-		fits, _ := path.Match(pattern, row.Name) // the pattern was judged
-		return !fits
-	}), nil
+	listed(a, w, r, list, func(row *doc.ImageRow) string { return row.Name + "\x00" + row.Digest }, keep)
 }
 
 func (a *API) showImage(r *http.Request) (any, error) {
@@ -113,7 +105,7 @@ func (a *API) diffImage(r *http.Request) (any, error) {
 	if from == "" {
 		return nil, &queryError{errors.New("from= names the image to compare with")}
 	}
-	return a.library.Diff(r.Context(), from, r.PathValue("image"), r.URL.Query().Get("extents") == "true")
+	return a.library.Diff(r.Context(), from, r.PathValue("image"), said(r, "extents"))
 }
 
 func (a *API) tagImage(r *http.Request) (any, error) {
@@ -191,11 +183,7 @@ func (a *API) listJobs(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, http.StatusNotFound, errNoLibrary)
 		return
 	}
-	if err := only(r, "limit", "cursor"); err != nil {
-		a.fail(w, r, http.StatusBadRequest, err)
-		return
-	}
-	listed(a, w, r, a.jobs.List(), func(j *doc.Job) string { return j.ID })
+	listed(a, w, r, a.jobs.List(), func(j *doc.Job) string { return j.ID }, nil)
 }
 
 func (a *API) startJob(w http.ResponseWriter, r *http.Request) {

@@ -18,23 +18,13 @@ const (
 
 var errLostCursor = errors.New("what the cursor stood at is gone: ask without a cursor, which begins anew")
 
-// only refuses parameters of a query that the request does not know: a misspelt filter must not become none.
-func only(r *http.Request, names ...string) error {
-	for name := range r.URL.Query() {
-		if !slices.Contains(names, name) {
-			return &queryError{fmt.Errorf("parameter %.40q is none of %q", name, names)}
-		}
-	}
-	return nil
-}
-
 // listed answers with a list; with a part of it where the request has limit or cursor, and then with the request for
 // the next one in the Link header (RFC 8288). key tells an element from all others, and is the same as long as it
-// exists.
-func listed[T any](a *API, w http.ResponseWriter, r *http.Request, list []T, key func(*T) string) {
+// exists. keep is the filter, nil for none: a cursor stands where its element does, also when that fits no more.
+func listed[T any](a *API, w http.ResponseWriter, r *http.Request, list []T, key func(*T) string, keep func(*T) bool) {
 	q := r.URL.Query()
 	if !q.Has("limit") && !q.Has("cursor") {
-		a.reply(w, http.StatusOK, list)
+		a.reply(w, http.StatusOK, kept(list, keep))
 		return
 	}
 	limit, begin := usualPage, 0
@@ -54,14 +44,23 @@ func listed[T any](a *API, w http.ResponseWriter, r *http.Request, list []T, key
 		}
 		begin = at + 1
 	}
-	end := min(begin+limit, len(list))
-	part := make([]T, 0, end-begin) // no elements are an empty list
-	part = append(part, list[begin:end]...)
+	list = kept(list[begin:], keep)
+	end := min(limit, len(list))
+	part := make([]T, 0, end) // no elements are an empty list
+	part = append(part, list[:end]...)
 	if end < len(list) && len(part) > 0 {
 		q.Set("cursor", mark(key(&part[len(part)-1])))
 		w.Header().Set("Link", "<"+r.URL.EscapedPath()+"?"+q.Encode()+`>; rel="next"`)
 	}
 	a.reply(w, http.StatusOK, part)
+}
+
+// kept are the elements that a filter keeps, in a list of its own where there is one.
+func kept[T any](list []T, keep func(*T) bool) []T {
+	if keep == nil {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return !keep(&v) })
 }
 
 // mark is the cursor behind an element.

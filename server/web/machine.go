@@ -8,20 +8,20 @@ import (
 )
 
 func (a *API) listMachines(w http.ResponseWriter, r *http.Request) {
-	if err := only(r, "select", "limit", "cursor"); err != nil {
-		a.fail(w, r, http.StatusBadRequest, err)
-		return
-	}
-	list := a.within(r).Machines
+	var keep func(*doc.Machine) bool
 	if on := r.URL.Query().Get("select"); on != "" {
 		ms, err := a.within(r).Select(on)
 		if err != nil {
 			a.failFor(w, r, err)
 			return
 		}
-		list = func() []doc.Machine { return ms }
+		fits := map[string]bool{}
+		for i := range ms {
+			fits[ms[i].ID] = true
+		}
+		keep = func(m *doc.Machine) bool { return fits[m.ID] }
 	}
-	listed(a, w, r, list(), func(m *doc.Machine) string { return m.ID })
+	listed(a, w, r, a.within(r).Machines(), func(m *doc.Machine) string { return m.ID }, keep)
 }
 
 func (a *API) changeMachines(w http.ResponseWriter, r *http.Request) {

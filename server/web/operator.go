@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strconv"
 
 	"github.com/diskcast/diskcast/internal/receipt"
@@ -21,18 +20,17 @@ func (a *API) listSessions(w http.ResponseWriter, r *http.Request) {
 	list := a.within(r).Sessions()
 	q := r.URL.Query()
 	state := q.Get("state")
-	switch err := only(r, "state", "limit", "cursor"); {
-	case err != nil:
-		a.fail(w, r, http.StatusBadRequest, err)
-		return
-	case q.Has("state") && inState[state] == nil:
-		a.fail(w, r, http.StatusBadRequest, fmt.Errorf("state=%.40q is none of waiting, going, over, done, failed, "+
-			"cancelled", state))
-		return
-	case q.Has("state"):
-		list = slices.DeleteFunc(slices.Clone(list), func(s *doc.Session) bool { return !inState[state](s) })
+	var keep func(**doc.Session) bool
+	if q.Has("state") {
+		is := inState[state]
+		if is == nil {
+			a.fail(w, r, http.StatusBadRequest, fmt.Errorf("state=%.40q is none of waiting, going, over, done, "+
+				"failed, cancelled", state))
+			return
+		}
+		keep = func(s **doc.Session) bool { return is(*s) }
 	}
-	listed(a, w, r, list, func(s **doc.Session) string { return (*s).ID })
+	listed(a, w, r, list, func(s **doc.Session) string { return (*s).ID }, keep)
 }
 
 // inState are the sorts of sessions that may be asked for. The word for one that goes is another for each kind.
@@ -131,11 +129,7 @@ func (a *API) removeSession(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) listNodes(w http.ResponseWriter, r *http.Request) {
-	if err := only(r, "limit", "cursor"); err != nil {
-		a.fail(w, r, http.StatusBadRequest, err)
-		return
-	}
-	listed(a, w, r, a.within(r).Nodes(), func(n *doc.Node) string { return n.ID })
+	listed(a, w, r, a.within(r).Nodes(), func(n *doc.Node) string { return n.ID }, nil)
 }
 
 func (a *API) showNode(w http.ResponseWriter, r *http.Request) {
@@ -144,7 +138,7 @@ func (a *API) showNode(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) forgetNode(w http.ResponseWriter, r *http.Request) {
-	a.done(w, r, a.engine.Forget(r.Context(), r.PathValue("node"), r.URL.Query().Get("force") == "true"))
+	a.done(w, r, a.engine.Forget(r.Context(), r.PathValue("node"), said(r, "force")))
 }
 
 func (a *API) nodeLog(w http.ResponseWriter, r *http.Request) {
@@ -157,7 +151,7 @@ func (a *API) nodeLog(w http.ResponseWriter, r *http.Request) {
 		}
 		limit = n
 	}
-	lines, err := a.engine.Log(r.Context(), r.PathValue("node"), limit, r.URL.Query().Get("all") == "true")
+	lines, err := a.engine.Log(r.Context(), r.PathValue("node"), limit, said(r, "all"))
 	a.answer(w, r, lines, err)
 }
 
@@ -167,16 +161,12 @@ func (a *API) lookFrom(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) receipts(w http.ResponseWriter, r *http.Request) {
-	if err := only(r, "session", "limit", "cursor"); err != nil {
-		a.fail(w, r, http.StatusBadRequest, err)
-		return
-	}
 	list, err := a.within(r).Receipts(r.Context(), r.URL.Query().Get("session"))
 	if err != nil {
 		a.failFor(w, r, err)
 		return
 	}
-	listed(a, w, r, list, func(text *json.RawMessage) string { return string(*text) })
+	listed(a, w, r, list, func(text *json.RawMessage) string { return string(*text) }, nil)
 }
 
 // WithPin has the API show receipts as a page, verified with the key of the pin, and returns the API.

@@ -7,11 +7,7 @@ import (
 )
 
 func (a *API) listRepeats(w http.ResponseWriter, r *http.Request) {
-	if err := only(r, "limit", "cursor"); err != nil {
-		a.fail(w, r, http.StatusBadRequest, err)
-		return
-	}
-	listed(a, w, r, a.within(r).Repeats(), func(v *doc.Repeat) string { return v.ID })
+	listed(a, w, r, a.within(r).Repeats(), func(v *doc.Repeat) string { return v.ID }, nil)
 }
 
 func (a *API) createRepeat(w http.ResponseWriter, r *http.Request) {

@@ -255,8 +255,10 @@ func (r *Route) Pattern() string { return r.Method + " " + r.Path }
 func (a *API) route(table []Route) {
 	a.mux, a.routes = http.NewServeMux(), map[string]*Route{}
 	asDocuments := documents()
+	agreed := contracts()
 	for i := range table {
 		rt := &table[i]
+		takes := agreed[rt.Pattern()].Query
 		a.routes[rt.Pattern()] = rt
 		a.mux.HandleFunc(rt.Pattern(), func(w http.ResponseWriter, r *http.Request) {
 			node, who, code, err := a.admit(rt, r)
@@ -271,6 +273,10 @@ func (a *API) route(table []Route) {
 			}
 			if err != nil {
 				a.fail(w, r, code, err)
+				return
+			}
+			if err := queried(rt, takes, r); err != nil {
+				a.fail(w, r, http.StatusBadRequest, err)
 				return
 			}
 			if rt.Role != Anyone && rt.Body > 0 && !streamed[rt.Pattern()] {

@@ -30,17 +30,9 @@ var errNoUploads = errors.New("this server takes no files: `diskcast image impor
 // sent reads what is said of a file.
 func sent(r *http.Request) (library.Upload, error) {
 	u := library.Upload{Size: r.ContentLength}
-	if err := only(r, "name", "level", "replace", "size"); err != nil {
-		return u, err
-	}
 	q := r.URL.Query()
-	u.Name, u.Level = q.Get("name"), q.Get("level")
+	u.Name, u.Level, u.Replace = q.Get("name"), q.Get("level"), said(r, "replace")
 	var err error
-	if s := q.Get("replace"); s != "" {
-		if u.Replace, err = strconv.ParseBool(s); err != nil {
-			return u, &queryError{fmt.Errorf("replace=%.40q is neither true nor false", s)}
-		}
-	}
 	if s := q.Get("size"); s != "" {
 		if u.Size, err = strconv.ParseInt(s, 10, 64); err != nil || u.Size < 0 {
 			return u, &queryError{fmt.Errorf("size=%.40q is not a number of bytes", s)}

@@ -45,6 +45,7 @@ type Param struct {
 	Name, Type string // a type of JSON Schema
 	Does       string
 	Required   bool
+	Filter     bool // an empty one is refused
 }
 
 const refs = "#/components/schemas/"
@@ -171,8 +172,12 @@ func (b *builder) operation(c *Call) *huma.Operation {
 		}
 	}
 	for _, p := range c.Query {
+		schema := &huma.Schema{Type: p.Type}
+		if least := 1; p.Filter {
+			schema.MinLength = &least
+		}
 		op.Parameters = append(op.Parameters, &huma.Param{Name: p.Name, In: "query", Required: p.Required,
-			Description: p.Does, Schema: &huma.Schema{Type: p.Type}})
+			Description: p.Does, Schema: schema})
 	}
 	for _, p := range c.Header {
 		op.Parameters = append(op.Parameters, &huma.Param{Name: p.Name, In: "header", Required: p.Required,
@@ -234,7 +239,7 @@ func (c *Call) refusals() []int {
 		out = append(out, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
 			http.StatusTooManyRequests)
 	}
-	if c.In != nil || len(c.Query)+len(c.Header) > 0 {
+	if c.Who != "" || c.In != nil || len(c.Query)+len(c.Header) > 0 {
 		out = append(out, http.StatusBadRequest)
 	}
 	if c.In != nil && c.In != any(Bytes{}) {
