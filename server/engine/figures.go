@@ -19,6 +19,7 @@ type Figures struct {
 	Sessions []SessionFigures
 	// Unsaved is for how long the state could not be written; 0: it can.
 	Unsaved time.Duration
+	Kinds   []string // of sessions that there may be
 }
 
 // SessionFigures is what is counted of one session.
@@ -43,6 +44,9 @@ func (e *Engine) Figures(parts func(id string) bool) Figures {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f := Figures{Nodes: map[string]int{}, Unsaved: e.unsaved()}
+	for _, k := range e.kinds {
+		f.Kinds = append(f.Kinds, k.Traits().Action)
+	}
 	for _, n := range e.nodes {
 		f.Nodes[e.whereabouts(n)]++
 	}

@@ -57,6 +57,20 @@ func (a *account) begin(f engine.Figures) {
 	known := fresh.known
 	*a = newAccount()
 	a.known = known
+	a.zero(f.Kinds)
+}
+
+// zero has the counters that alerts are on be there before they count: of a series that begins at 1 Prometheus sees no
+// increase.
+func (a *account) zero(kinds []string) {
+	for _, kind := range kinds {
+		for _, state := range []string{doc.Done, doc.Failed, doc.Cancelled} {
+			a.sessions[[2]string{kind, state}] = 0
+			a.parts[[2]string{kind, state}] = 0
+		}
+		a.parts[[2]string{kind, doc.Absent}] = 0
+		of(a.session, durations, kind)
+	}
 }
 
 // add counts what is new.
@@ -79,6 +93,9 @@ func (a *account) addSession(s *engine.SessionFigures) {
 	if k == nil {
 		k = &knownSession{parts: map[string]knownPart{}}
 		a.known[s.ID] = k
+		for _, step := range doc.TimelineSteps {
+			of(a.steps, durations, [2]string{s.Kind, step})
+		}
 	}
 	if k.over {
 		return
@@ -125,6 +142,11 @@ func (a *account) addSteps(kind string, p *engine.PartFigures, seen map[string]b
 			reached = append(reached, step)
 		}
 	}
+	for step := range p.Steps { // those of other kinds of session
+		if session.Known(step) && !slices.Contains(reached, step) {
+			reached = append(reached, step)
+		}
+	}
 	slices.SortStableFunc(reached, func(x, y string) int { return p.Steps[x].Time.Compare(p.Steps[y].Time) })
 	for i, step := range reached {
 		if seen[step] {
@@ -138,10 +160,10 @@ func (a *account) addSteps(kind string, p *engine.PartFigures, seen map[string]b
 	}
 }
 
-// grown is by how much a count has grown; one that is smaller than before began anew.
+// grown is by how much a count has grown; one that is smaller than before began anew. Nodes may say what cannot be.
 func grown(before, now int64) float64 {
-	if now < before {
+	if before = max(before, 0); now < before {
 		before = 0
 	}
-	return float64(now - before)
+	return float64(max(now, 0) - before)
 }

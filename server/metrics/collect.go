@@ -2,7 +2,11 @@ package metrics
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
+	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/engine"
 )
@@ -133,7 +137,7 @@ func (g gauges) engine(f *engine.Figures) {
 		going[[2]string{s.Kind, s.State}]++
 		for j := range s.Parts {
 			p := &s.Parts[j]
-			working[[3]string{s.Kind, p.State, p.Step}]++
+			working[[3]string{s.Kind, p.State, stepLabel(p.Step)}]++
 			if p.State == doc.Running && p.Progress.Multicast > 0 {
 				receive, lost = receive+1, lost+p.Progress.Loss
 			}
@@ -149,6 +153,20 @@ func (g gauges) engine(f *engine.Figures) {
 	g.set(casts, float64(running))
 	g.set(stragglers, float64(slow))
 	g.set(castRate, rate/8)
+}
+
+// stepLabel is a step as a label. Nodes may tell of any: what the protocol does not have is one label, or there would
+// be a series for each word of each node. Of several disks the step counts, not which disk it is.
+func stepLabel(step string) string {
+	if disk, of, several := strings.Cut(step, "/"); several {
+		if _, err := strconv.ParseUint(disk, 10, 8); err == nil {
+			step = of
+		}
+	}
+	if step == "" || session.Known(step) || slices.Contains(doc.TimelineSteps, step) {
+		return step
+	}
+	return "other"
 }
 
 func (g gauges) dhcp(d doc.DHCP) {
