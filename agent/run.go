@@ -13,7 +13,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -236,7 +235,8 @@ func (a *agent) run(ctx context.Context) error {
 	a.events.Step(session.StepAgent, session.Info, a.greeting(), nil)
 	g.Go(func() error { return a.events.Run(ctx) })
 	g.Go(func() error { return a.tellCrashes(ctx, crashes) })
-	g.Go(func() error { return a.watchDisks(ctx) })
+	late := a.listenDisks(ctx)
+	g.Go(func() error { return a.watchDisks(ctx, late) })
 	g.Go(func() error { return a.contents.Run(ctx) })
 	m := a.machine()
 	n := node.New(node.Options{API: a.client, Report: a.events, Machine: m, Actions: a.actions(m, memory, nic),
@@ -281,50 +281,6 @@ func (a *agent) patience() disk.Wait {
 		w.Quiet = 0
 	}
 	return w
-}
-
-// disksEvery is how often the disks are looked at: a few files of sysfs.
-const disksEvery = 5 * time.Second
-
-// watchDisks tells the server of disks that come late or go, so that its inventory is what is there.
-func (a *agent) watchDisks(ctx context.Context) error {
-	tick := time.NewTicker(disksEvery)
-	defer tick.Stop()
-	// Whether a disk is read-only changes while the agent looks for what to start on it.
-	list := func() []session.Disk {
-		disks := slices.Clone(a.disks.List())
-		for i := range disks {
-			disks[i].ReadOnly = false
-		}
-		return disks
-	}
-	told := list()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-		now := list()
-		if slices.Equal(told, now) {
-			continue
-		}
-		for _, d := range now {
-			if !slices.Contains(told, d) {
-				a.log.Info("a disk came", "disk", diskrule.Describe(d))
-			}
-		}
-		for _, d := range told {
-			if !slices.Contains(now, d) {
-				a.log.Warn("a disk is gone, or changed", "disk", diskrule.Describe(d))
-			}
-		}
-		if err := a.client.Refresh(ctx); err != nil {
-			return err
-		}
-		a.contents.Again()
-		told = now
-	}
 }
 
 // lacks says, before there is a network to say it through, what the node has no driver for: it may be the network.

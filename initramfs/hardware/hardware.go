@@ -18,26 +18,17 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/diskcast/diskcast/internal/uevent"
 )
 
-// Events are the kernel's device events. [Listen] is the real source.
+// Events are the kernel's device events. [uevent.Socket] is the real source.
 type Events interface {
-	// Pending returns the events that are waiting, without blocking. [ErrLost] says that some were dropped.
-	Pending() ([]Event, error)
+	// Pending returns the events that are waiting, without blocking. [uevent.ErrLost] says that some were dropped.
+	Pending() ([]uevent.Event, error)
 	// Wait blocks until an event waits or ctx ends.
 	Wait(ctx context.Context) error
 }
-
-// Event says that a device came, went or changed.
-type Event struct {
-	Action    string // add, remove, change, bind, ...
-	Path      string // below /sys, starting with a slash
-	Subsystem string
-	Modalias  string
-}
-
-// ErrLost says that the kernel dropped events: look at /sys instead.
-var ErrLost = errors.New("device events were lost")
 
 // Loader loads the driver for a modalias and says how many modules were new.
 type Loader interface {
@@ -76,7 +67,7 @@ func (d *Drivers) Settle(ctx context.Context) error {
 // Pending returns the names of devices that came since the last call and that nobody was asked about yet.
 func (d *Drivers) Pending() ([]string, error) {
 	events, err := d.Events.Pending()
-	if errors.Is(err, ErrLost) {
+	if errors.Is(err, uevent.ErrLost) {
 		d.Log.Warn("device events were lost; looking at all devices again")
 		return d.coldplug()
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/diskcast/diskcast/internal/uevent"
 )
 
 // machine is a fake one: loading a driver makes devices appear.
@@ -19,9 +19,9 @@ type machine struct {
 	mu    sync.Mutex
 	asked []string
 	// devices that the driver of an alias brings; the alias has a driver if there is an entry
-	answers map[string][]Event
+	answers map[string][]uevent.Event
 	fails   map[string]bool
-	events  []Event
+	events  []uevent.Event
 	lost    bool
 	more    chan struct{}
 }
@@ -46,12 +46,12 @@ func (m *machine) Load(alias string) (int, error) {
 	return 1, nil
 }
 
-func (m *machine) Pending() ([]Event, error) {
+func (m *machine) Pending() ([]uevent.Event, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.lost {
 		m.lost = false
-		return nil, ErrLost
+		return nil, uevent.ErrLost
 	}
 	list := m.events
 	m.events = nil
@@ -75,7 +75,7 @@ func sys(aliases map[string]string) fstest.MapFS {
 	return fs
 }
 
-func add(alias string) Event { return Event{Action: "add", Modalias: alias} }
+func add(alias string) uevent.Event { return uevent.Event{Action: "add", Modalias: alias} }
 
 func TestSettle(t *testing.T) {
 	for _, c := range []struct {
@@ -84,16 +84,17 @@ func TestSettle(t *testing.T) {
 		want   string
 		loaded int
 	}{
-		{"a controller, then its disks", &machine{answers: map[string][]Event{
+		{"a controller, then its disks", &machine{answers: map[string][]uevent.Event{
 			"pci:hba": {add("scsi:host"), {Action: "change", Modalias: "ignored"},
 				{Action: "remove", Modalias: "ignored"}},
 			"scsi:host": {add("scsi:disk"), add("scsi:disk")},
 			"scsi:disk": nil,
 		}}, "acpi:x pci:hba scsi:disk scsi:host", 3},
-		{"a driver that fails", &machine{answers: map[string][]Event{"acpi:x": {add("a:b")}},
+		{"a driver that fails", &machine{answers: map[string][]uevent.Event{"acpi:x": {add("a:b")}},
 			fails: map[string]bool{"pci:hba": true}}, "a:b acpi:x pci:hba", 1},
 		{"no driver at all", &machine{}, "acpi:x pci:hba", 0},
-		{"events are lost", &machine{answers: map[string][]Event{"pci:hba": nil}, lost: true}, "acpi:x pci:hba", 1},
+		{"events are lost", &machine{answers: map[string][]uevent.Event{"pci:hba": nil}, lost: true},
+			"acpi:x pci:hba", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := &Drivers{Sys: sys(map[string]string{"pci0/0": "pci:hba", "pci0/1": "pci:hba", "acpi": "acpi:x",
@@ -118,14 +119,15 @@ func TestSettleWithoutSys(t *testing.T) {
 }
 
 func TestFollow(t *testing.T) {
-	m := &machine{answers: map[string][]Event{"usb:hub": {add("usb:nic")}, "usb:nic": nil}, more: make(chan struct{})}
+	m := &machine{answers: map[string][]uevent.Event{"usb:hub": {add("usb:nic")}, "usb:nic": nil},
+		more: make(chan struct{})}
 	d := &Drivers{Sys: sys(nil), Events: m, Loader: m, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	ctx, stop := context.WithCancel(t.Context())
 	changed := make(chan int)
 	ended := make(chan error)
 	go func() { ended <- d.Follow(ctx, func() { changed <- d.Loaded() }) }()
 	m.mu.Lock()
-	m.events = []Event{add("usb:hub")}
+	m.events = []uevent.Event{add("usb:hub")}
 	m.mu.Unlock()
 	m.more <- struct{}{}
 	if n := <-changed; n != 2 {
@@ -135,33 +137,4 @@ func TestFollow(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-}
-
-func TestParseEvent(t *testing.T) {
-	for _, c := range []struct {
-		in   string
-		want Event
-		ok   bool
-	}{
-		{"add@/devices/pci0/net/eth0\x00ACTION=add\x00SUBSYSTEM=net\x00INTERFACE=eth0\x00SEQNUM=7\x00",
-			Event{Action: "add", Path: "/devices/pci0/net/eth0", Subsystem: "net"}, true},
-		{"add@/devices/x\x00MODALIAS=pci:v=1\x00", Event{Action: "add", Path: "/devices/x", Modalias: "pci:v=1"}, true},
-		{"libudev\x00\xfe\xed\xca\xfe", Event{}, false},
-		{"add@devices", Event{}, false},
-		{"", Event{}, false},
-	} {
-		got, ok := parseEvent([]byte(c.in))
-		if d := cmp.Diff(c.want, got); d != "" || ok != c.ok {
-			t.Errorf("%q: %v %s", c.in, ok, d)
-		}
-	}
-}
-
-func FuzzParseEvent(f *testing.F) {
-	f.Add([]byte("add@/devices/x\x00MODALIAS=pci:*\x00SUBSYSTEM=net\x00"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if e, ok := parseEvent(data); ok && !strings.HasPrefix(e.Path, "/") {
-			t.Errorf("path %q", e.Path)
-		}
-	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/diskcast/diskcast/initramfs/hardware"
 	"github.com/diskcast/diskcast/internal/archiveend"
 	"github.com/diskcast/diskcast/internal/kmod"
+	"github.com/diskcast/diskcast/internal/uevent"
 	"github.com/u-root/u-root/pkg/cmdline"
 	"golang.org/x/sys/unix"
 )
@@ -161,7 +162,7 @@ func newDrivers(log *slog.Logger) (*drivers, error) {
 	if err != nil {
 		return nil, err
 	}
-	events, err := hardware.Listen()
+	events, err := uevent.Listen()
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,5 @@
-package hardware
+// Package uevent receives what the kernel says of devices that come, go and change: netlink(7), NETLINK_KOBJECT_UEVENT.
+package uevent
 
 import (
 	"context"
@@ -9,12 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Socket receives device events from the kernel: netlink(7), NETLINK_KOBJECT_UEVENT.
+// Event says that a device came, went or changed.
+type Event struct {
+	Action    string // add, remove, change, bind, ...
+	Path      string // below /sys, starting with a slash
+	Subsystem string
+	Modalias  string
+}
+
+// ErrLost says that the kernel dropped events: look at /sys instead.
+var ErrLost = errors.New("device events were lost")
+
+// Socket receives device events from the kernel.
 type Socket struct {
 	fd int
 }
-
-var _ Events = (*Socket)(nil)
 
 // socketBuffer holds, in bytes, the events of a machine with thousands of devices while modules are being loaded.
 const socketBuffer = 8 << 20
@@ -39,7 +49,7 @@ func Listen() (*Socket, error) {
 // Close closes the socket.
 func (s *Socket) Close() error { return unix.Close(s.fd) }
 
-// Pending implements Events.
+// Pending returns the events that are waiting, without blocking. [ErrLost] says that some were dropped.
 func (s *Socket) Pending() ([]Event, error) {
 	var list []Event
 	// The kernel's buffer for one event has 2048 bytes (UEVENT_BUFFER_SIZE), its header apart.
@@ -66,7 +76,7 @@ func (s *Socket) Pending() ([]Event, error) {
 	}
 }
 
-// Wait implements Events.
+// Wait blocks until an event waits or ctx ends.
 func (s *Socket) Wait(ctx context.Context) error {
 	// An eventfd turns the end of ctx into something that poll(2) sees.
 	efd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)

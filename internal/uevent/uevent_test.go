@@ -1,4 +1,4 @@
-package hardware
+package uevent
 
 import (
 	"context"
