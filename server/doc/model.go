@@ -417,7 +417,7 @@ const (
 	LineMenu     = "menu"
 	LineRepeat   = "repeat"
 	LineLive     = "live" // all up to the line's cursor was told
-	LineLost     = "lost" // lines are missing here; no server says it, but a client whose cursor was too old
+	LineLost     = "lost" // lines are missing here: said by a client whose cursor was too old, and to such a browser
 )
 
 // Alive is how long a stream is silent at most, so that a reader knows a connection that is dead from one on which

@@ -25,6 +25,10 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	after := cmp.Or(r.Header.Get("Last-Event-ID"), q.Get("after"))
 	sub, err := a.within(r).Follow(q.Get("session"), q.Get("node"), after)
+	lost := errors.Is(err, feed.ErrLost) && r.Header.Get("Last-Event-ID") != "" && wantsEvents(r)
+	if lost { // a browser that is refused asks no more (HTML, 9.2.3), and it cannot ask without the id
+		sub, err = a.within(r).Follow(q.Get("session"), q.Get("node"), "")
+	}
 	switch {
 	case errors.Is(err, feed.ErrLost):
 		a.fail(w, r, http.StatusGone,
@@ -37,7 +41,7 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request) {
 		a.failFor(w, r, err)
 		return
 	}
-	a.stream(w, r, sub, true)
+	a.stream(w, r, sub, true, lost)
 }
 
 // watchSession streams a session without cursors: a client whose stream breaks asks again and gets the present state
@@ -48,16 +52,22 @@ func (a *API) watchSession(w http.ResponseWriter, r *http.Request) {
 		a.failFor(w, r, err)
 		return
 	}
-	a.stream(w, r, sub, false)
+	a.stream(w, r, sub, false, false)
 }
 
 // stream writes lines until the subject of them is over, the client has gone or its token has ended, the server ends,
-// or the client has fallen too far behind: it then asks again, and is told so.
-func (a *API) stream(w http.ResponseWriter, r *http.Request, sub *engine.Sub, cursors bool) {
+// or the client has fallen too far behind: it then asks again, and is told so. The first line says where events were
+// lost.
+func (a *API) stream(w http.ResponseWriter, r *http.Request, sub *engine.Sub, cursors, lost bool) {
 	out := linesFor(w, r)
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method == http.MethodHead { // which has no lines to wait for
 		return
+	}
+	if lost {
+		if err := out.line(&doc.Line{Type: doc.LineLost}); err != nil {
+			return
+		}
 	}
 	rc := http.NewResponseController(w)
 	for group := 0; ; {

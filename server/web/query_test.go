@@ -92,6 +92,19 @@ func TestCursorsOutliveTheirFilter(t *testing.T) {
 	}
 }
 
+// TestTokensOfNoSelector: a selector that is empty, as of a script's variable that is not set, is not the token of all
+// machines.
+func TestTokensOfNoSelector(t *testing.T) {
+	r := newRig(t)
+	for on, want := range map[string]int{`,"on":""`: http.StatusUnprocessableEntity,
+		`,"on":" "`: http.StatusUnprocessableEntity, ``: http.StatusCreated} {
+		code, body, _ := r.call("POST", "/v1/tokens", r.id.Token, `{"v":1,"name":"teacher","role":"operator"`+on+`}`)
+		if code != want {
+			t.Errorf("%s: %d %s", on, code, body)
+		}
+	}
+}
+
 // TestHeadsOfWhatIsFollowed holds that a HEAD is answered at once, and that a token's scheme has no case (RFC 9110).
 func TestHeadsOfWhatIsFollowed(t *testing.T) {
 	r := newRig(t)

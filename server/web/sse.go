@@ -48,14 +48,22 @@ func (t *together) more() error {
 // linesFor begins an answer in the form that the request accepts.
 func linesFor(w http.ResponseWriter, r *http.Request) lines {
 	w.Header().Set("Vary", "Accept")
-	for kind := range strings.SplitSeq(r.Header.Get("Accept"), ",") {
-		if t, _, err := mime.ParseMediaType(kind); err == nil && t == eventStream {
-			w.Header().Set("Content-Type", eventStream)
-			return &sse{together{w: w}}
-		}
+	if wantsEvents(r) {
+		w.Header().Set("Content-Type", eventStream)
+		return &sse{together{w: w}}
 	}
 	w.Header().Set("Content-Type", ndjson)
 	return &jsonLines{together{w: w}}
+}
+
+// wantsEvents is whether the request asks for server-sent events.
+func wantsEvents(r *http.Request) bool {
+	for kind := range strings.SplitSeq(r.Header.Get("Accept"), ",") {
+		if t, _, err := mime.ParseMediaType(kind); err == nil && t == eventStream {
+			return true
+		}
+	}
+	return false
 }
 
 type jsonLines struct{ together }

@@ -82,6 +82,15 @@ func TestEventStream(t *testing.T) {
 	if cursor == "" {
 		t.Fatal("what ends the beginning has no id")
 	}
+	// A browser whose cursor is of before the server's last start cannot ask without it: it is told, and begins anew.
+	anew := read("gone-1", func(e event) bool { return e.kind == doc.LineLive })
+	if anew[0].kind != doc.LineLost || anew[0].line.Type != doc.LineLost || len(anew) != len(first)+1 ||
+		anew[len(anew)-1].id == "" {
+		t.Errorf("after a cursor that is too old: %+v", anew)
+	}
+	if code, body, _ := r.call("GET", "/v1/events?after=gone-1", r.id.Token, "", "Accept", eventStream); code != 410 {
+		t.Errorf("who chose the cursor is not refused: %d %s", code, body)
+	}
 	if code, body, _ := r.call("POST", "/v1/sessions/s1/cancel", r.id.Token, ""); code != 200 {
 		t.Fatalf("%d %s", code, body)
 	}

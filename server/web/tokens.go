@@ -1,10 +1,20 @@
 package web
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 
+	"github.com/diskcast/diskcast/server/access"
 	"github.com/diskcast/diskcast/server/doc"
 )
+
+type readCloser struct {
+	io.Reader
+	io.Closer
+}
 
 func (a *API) listTokens(w http.ResponseWriter, r *http.Request) {
 	listed(a, w, r, a.access.List(), func(t *doc.Token) string { return t.Name }, nil)
@@ -12,7 +22,17 @@ func (a *API) listTokens(w http.ResponseWriter, r *http.Request) {
 
 func (a *API) createToken(w http.ResponseWriter, r *http.Request) {
 	var in doc.TokenSpec
+	var text bytes.Buffer
+	r.Body = readCloser{io.TeeReader(r.Body, &text), r.Body}
 	if !a.read(w, r, "token", &in) {
+		return
+	}
+	var said struct {
+		On *string `json:"on"`
+	}
+	if err := json.Unmarshal(text.Bytes(), &said); err == nil && said.On != nil && *said.On == "" {
+		a.failFor(w, r, fmt.Errorf("%w: its selector is empty: leave on away for a token that is held to no machines, "+
+			"or name them", access.ErrSpec)) // a variable of a script that was not set
 		return
 	}
 	machines, err := a.engine.HoldTo(&in)
