@@ -30,6 +30,7 @@ const defaultIPXE = "/usr/lib/ipxe"
 
 type options struct {
 	kernel, server, pin, console, append, baseURL, ipxe, shim, grub, out string
+	arch                                                                 string
 	ipxeShim                                                             string
 	vlan, bond, ip                                                       string
 	memtest                                                              []string
@@ -90,6 +91,10 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 	}
 	defer k.Close()
 	c.Arch = k.Arch
+	if o.arch != "" && o.arch != string(c.Arch) {
+		return nil, fmt.Errorf("--kernel %s is a kernel for machines of %s, and --arch says %s: nothing was made",
+			o.kernel, c.Arch, o.arch)
+	}
 	if len(c.Memtest) > 0 && c.Arch != contract.AMD64 {
 		return nil, fmt.Errorf("--memtest: there is no Memtest86+ for machines of %s, which the kernel is for: leave "+
 			"it out", c.Arch)
@@ -340,10 +345,14 @@ func (o *options) noteLoaders(c *bootdir.Content, r *result) {
 	}
 	r.Notes = append(r.Notes, c.SecureBoot.Check(c.Kernel)...)
 	if !c.SecureBoot.ProxyDHCP {
+		then := "machines get iPXE, and those with Secure Boot on cannot start"
+		if c.IPXE["snponly.efi"] == nil && c.IPXE["ipxe.efi"] == nil {
+			then = "machines with UEFI get nothing, for there is no iPXE for them either"
+		}
 		r.Notes = append(r.Notes,
-			fmt.Sprintf("GRUB %s does not know proxy DHCP: with `diskcast serve --dhcp proxy`, machines get iPXE, "+
-				"and those with Secure Boot on cannot start; give --grub a GRUB 2.12 (Debian 13's package goes with "+
-				"Debian 12's shim and kernel), or see docs/booting.md", c.SecureBoot.Version))
+			fmt.Sprintf("GRUB %s does not know proxy DHCP: with `diskcast serve --dhcp proxy`, %s; give --grub a "+
+				"GRUB 2.12 (Debian 13's package goes with Debian 12's shim and kernel), or see docs/booting.md",
+				c.SecureBoot.Version, then))
 	}
 	if o.baseURL != "" && (!c.SecureBoot.HTTP || strings.Contains(o.baseURL, "${")) {
 		r.Notes = append(r.Notes,
@@ -361,6 +370,9 @@ var (
 )
 
 func (o *options) check() error {
+	if o.arch != "" && o.arch != string(contract.AMD64) && o.arch != string(contract.ARM64) {
+		return fmt.Errorf("--arch %q is neither %s nor %s", o.arch, contract.AMD64, contract.ARM64)
+	}
 	if len(o.machines) > 0 && slices.Equal(o.modules, []string{"none"}) {
 		return errors.New("--for picks from --modules, and --modules none has nothing to pick from")
 	}

@@ -109,6 +109,8 @@ func newCommand(archive func(contract.Arch) ([]byte, error)) *cobra.Command {
 	})
 	f := cmd.Flags()
 	f.StringVar(&o.kernel, "kernel", "", "vmlinuz, or a package with one")
+	f.StringVar(&o.arch, "arch", "",
+		"amd64 or arm64: refuse a kernel for machines of another processor (default: they are the kernel's)")
 	f.StringSliceVar(&o.modulesFrom, "modules-from", nil,
 		"folder /lib/modules/RELEASE, or a package with it (default: the kernel's package, or /lib/modules)")
 	f.StringSliceVar(&o.modules, "modules", []string{"default"},

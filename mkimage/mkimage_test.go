@@ -27,8 +27,9 @@ func TestNotes(t *testing.T) {
 		"base URL":          {append(loaders(t), "--base-url", "http://10.0.0.1:8080/boot"), "--base-url is for iPXE"},
 		"base URL with HTTP": {append(loaders(t, "http"), "--base-url", "http://10.0.0.1:8080/boot"),
 			"the kernel carries no signature"},
-		"proxy":          {loaders(t), "GRUB 2.06 does not know proxy DHCP"},
-		"iPXE's setting": {append(loaders(t), "--append", "ip=${netX/ip}"), "GRUB does not hand --append on"},
+		"proxy":            {loaders(t), "GRUB 2.06 does not know proxy DHCP"},
+		"proxy, with iPXE": {loaders(t), "machines get iPXE"},
+		"iPXE's setting":   {append(loaders(t), "--append", "ip=${netX/ip}"), "GRUB does not hand --append on"},
 	} {
 		out := filepath.Join(t.TempDir(), "boot")
 		text, err := mkimage(t, append(c.args, "--kernel", kernel, "--ipxe", ipxe, "--out", out, "--modules", "none",
@@ -181,6 +182,23 @@ func TestBootDirectory(t *testing.T) {
 				w.check(t, out, a)
 			}
 		})
+	}
+}
+
+// TestArch refuses a kernel for machines of another processor than is asked for, before anything is made.
+func TestArch(t *testing.T) {
+	kernel, _, ipxe := inputs(t)
+	args := []string{"--kernel", kernel, "--ipxe", ipxe, "--shim", "none", "--modules", "none"}
+	for arch, want := range map[string]string{"amd64": "", "riscv64": "neither amd64 nor arm64",
+		"arm64": "is a kernel for machines of amd64, and --arch says arm64"} {
+		out := filepath.Join(t.TempDir(), "boot")
+		_, err := mkimage(t, append(args, "--out", out, "--arch", arch)...)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", arch, err, want)
+		}
+		if _, err := os.Stat(out); (err == nil) != (want == "") {
+			t.Errorf("%s: the boot directory: %v", arch, err)
+		}
 	}
 }
 

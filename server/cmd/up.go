@@ -33,6 +33,10 @@ as the unit.
 The nodes' kernel is the running one; where that does not fit, apt fetches the distribution's. shim and GRUB, for
 machines with Secure Boot on, and iPXE are taken where their packages are installed.
 
+Machines of 64-bit ARM have a boot directory of their own. --kernel-arm64 auto makes it too, from the distribution's
+packages of kernel, shim and GRUB for them, which apt fetches with lists of its own: nothing of the system changes.
+Where it cannot, name a folder with these packages, or the kernel's file with the others beside it.
+
 --public-url and the flags that begin with --oidc say how people log in at the page by the site's OpenID provider, as
 those of diskcast serve do. They go into the settings file where none is there yet; all else that serve can be told is
 written into that file (diskcast config example), before or after.`,
@@ -40,6 +44,7 @@ written into that file (diskcast config example), before or after.`,
   diskcast up --interface eth1 --dhcp full
   diskcast up --image debian=debian-12.raw --file lab.yaml
   diskcast up --kernel linux-image-6.1.0-40-amd64 --dry-run
+  diskcast up --kernel-arm64 auto
   diskcast up --public-url https://diskcast.example.org --oidc-issuer https://login.example.org/realms/school ` +
 			`--oidc-client diskcast --oidc-scopes email,groups --oidc-rules "groups=it -> admin"`,
 		Args: cobra.NoArgs,
@@ -86,6 +91,9 @@ written into that file (diskcast config example), before or after.`,
 	f.StringVar(&o.Kernel, "kernel", "",
 		"what nodes run: a package's name, a .deb, a vmlinuz or a folder (default: the running kernel)")
 	f.StringVar(&o.Console, "console", "", "serial console of the nodes, as ttyS0,115200")
+	f.StringVar(&o.KernelARM64, "kernel-arm64", "",
+		"a boot directory for machines of 64-bit ARM too, which run this: auto, a package's name, a .deb or a folder")
+	f.StringVar(&o.ConsoleARM64, "console-arm64", "", "serial console of those machines, as ttyAMA0")
 	f.StringVar(&o.Memtest, "memtest", "",
 		"Memtest86+ for the menus of machines: auto (the installed package memtest86+), or the package as a file")
 	f.StringVar(&o.File, "config", config.DefaultFile, "settings file")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -12,42 +13,80 @@ import (
 
 	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/server/netboot/boot"
+	"github.com/diskcast/diskcast/server/netboot/dhcp"
 )
 
-// lookBoot compares the boot directory with this server, with this release, and with the kernels of this machine.
+// lookBoot compares the boot directories with this server, with this release, and with the kernels of this machine.
 func lookBoot(_ context.Context, s *Subject, l *Look) {
 	dir := boot.NewDir(s.BootDir)
+	if m := oneBoot(dir, s, l); m != nil {
+		kernels(s, m, l)
+	}
+	oneBoot(dir.Of(bootdir.ARM64), s, l)
+}
+
+// oneBoot looks at the boot directory of one architecture, and returns its manifest; nil where there is none. That of
+// 64-bit ARM need not be there.
+func oneBoot(dir *boot.Dir, s *Subject, l *Look) *bootdir.Manifest {
+	who, again := "machines", "diskcast up"
+	if dir.Arch() != bootdir.AMD64 {
+		who, again = "machines of "+string(dir.Arch()), "diskcast up --kernel-arm64 auto"
+	}
 	m, err := dir.Manifest()
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && who != "machines" && !isThere(dir.Path()):
+		l.well("there is no boot directory %s, and %s are offered nothing; `%s` makes it", dir.Path(), who, again)
+		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		l.find(BootMissing, fmt.Sprintf("%s is no boot directory: there is no %s in it", s.BootDir,
+		l.find(BootMissing, fmt.Sprintf("%s is no boot directory: there is no %s in it", dir.Path(),
 			bootdir.ManifestFile),
-			"machines have nothing to boot from the network", "diskcast up, or mkimage (docs/booting.md)")
-		return
+			who+" have nothing to boot from the network", again+", or mkimage (docs/booting.md)")
+		return nil
 	case errors.Is(err, fs.ErrPermission):
 		l.not("the boot directory: %v; run this as root", err)
-		return
+		return nil
 	case err != nil:
-		l.find(BootMissing, err.Error(),
-			"machines have nothing to boot from the network", "move it away, and run diskcast up")
-		return
+		l.find(BootMissing, err.Error(), who+" have nothing to boot from the network", "move it away, and run "+again)
+		return nil
 	}
 	if s.Pin == "" || !s.API.IsValid() {
-		l.not("whether the boot directory leads to this server: its key or its address is not known")
+		l.not("whether the boot directory %s leads to this server: its key or its address is not known", dir.Path())
 	} else {
 		leads(dir, s, l)
-		other := dir.Of(bootdir.ARM64)
-		if _, err := other.Manifest(); !errors.Is(err, fs.ErrNotExist) {
-			leads(other, s, l)
-		}
 	}
+	besideProxy(dir, m, s, l)
 	if by, ok := strings.CutPrefix(m.Generator, "mkimage "); ok && by != s.Version && released(by) &&
 		released(s.Version) {
-		l.find(BootVersion, fmt.Sprintf("the boot directory was made by %s, and this is diskcast %s", m.Generator,
-			s.Version), "the agent of another release may not know what this server asks of it",
-			"diskcast up --kernel linux-image-"+m.Kernel)
+		kernel := "--kernel"
+		if dir.Arch() == bootdir.ARM64 {
+			kernel = "--kernel-arm64"
+		}
+		l.find(BootVersion, fmt.Sprintf("the boot directory %s was made by %s, and this is diskcast %s", dir.Path(),
+			m.Generator, s.Version), "the agent of another release may not know what this server asks of it",
+			"diskcast up "+kernel+" linux-image-"+m.Kernel)
 	}
-	kernels(s, m, l)
+	return m
+}
+
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// besideProxy finds a boot directory whose only first stage does not get on beside another DHCP server.
+func besideProxy(dir *boot.Dir, m *bootdir.Manifest, s *Subject, l *Look) {
+	if s.DHCP != dhcp.Proxy || m.GRUB == nil || m.GRUB.ProxyDHCP {
+		return
+	}
+	for _, name := range []string{"snponly.efi", "ipxe.efi", "node.efi"} {
+		if _, ok := m.Files[name]; ok {
+			return
+		}
+	}
+	l.find(BootMissing, fmt.Sprintf("the boot directory %s has GRUB %s and no iPXE for UEFI, and another DHCP server "+
+		"gives the addresses", dir.Path(), m.GRUB.Version),
+		"UEFI machines of "+string(dir.Arch())+" have nothing to start with: that GRUB does not find its server then",
+		"mkimage --grub with GRUB 2.12 or later, or --ipxe with iPXE for "+string(dir.Arch())+" (docs/booting.md)")
 }
 
 // released reports whether a version is not that of a program which was built without one.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,7 +53,7 @@ func (w *work) bootLeadsHere() (bool, error) {
 	if err != nil || m == nil {
 		return false, err
 	}
-	return w.Pin != "" && m.Site.Server == w.URL && m.Site.Pin == w.Pin, nil
+	return w.leadsHere(m), nil
 }
 
 // anew is why a boot directory that is there is made anew, in words; empty where there is none.
@@ -72,8 +73,7 @@ func (w *work) anew(m *bootdir.Manifest) string {
 
 // keep is what mkimage is told so that a boot directory which is made anew has what was asked for when it was made: the
 // console, unless another one is named, how nodes are wired, and the kernel's words. What cannot be kept is a note.
-func (w *work) keep(before *bootdir.Manifest) (args, notes []string) {
-	console := w.Console
+func keep(before *bootdir.Manifest, console string) (args, notes []string) {
 	if before != nil {
 		console = cmp.Or(console, before.Site.Console)
 	}
@@ -136,6 +136,14 @@ func (w *work) checkMemtest() error {
 	return nil
 }
 
+// forMachines says whose a boot directory is, where it is not that of most machines.
+func forMachines(arch bootdir.Arch) string {
+	if arch == bootdir.AMD64 {
+		return ""
+	}
+	return ", for machines of " + string(arch)
+}
+
 func orNothing(url string) string {
 	if url == "" {
 		return "no server"
@@ -144,14 +152,14 @@ func orNothing(url string) string {
 }
 
 // release says of a boot directory that stays that another release than this one made it; empty where it did not.
-func (w *work) release(m *bootdir.Manifest) string {
+func (w *work) release(m *bootdir.Manifest, mend string) string {
 	by, ok := strings.CutPrefix(m.Generator, "mkimage ")
 	dev := func(v string) bool { return v == "" || v == "dev" || v == "devel" }
 	if !ok || by == w.Version || dev(by) || dev(w.Version) {
 		return ""
 	}
 	return fmt.Sprintf("\nnote: %s made it, and this is diskcast %s: the agent in it is of that release. `diskcast up "+
-		"--kernel linux-image-%s` makes it anew", m.Generator, w.Version, m.Kernel)
+		"%s` makes it anew", m.Generator, w.Version, mend)
 }
 
 // makeBoot makes the boot directory, by the program mkimage.
@@ -162,7 +170,7 @@ func (w *work) makeBoot(ctx context.Context) error {
 		return err
 	}
 	if w.kernel == nil {
-		w.step(Kept, "boot directory %s%s", dir, w.release(before))
+		w.step(Kept, "boot directory %s%s", dir, w.release(before, "--kernel linux-image-"+before.Kernel))
 		return nil
 	}
 	if w.DryRun {
@@ -178,33 +186,52 @@ func (w *work) makeBoot(ctx context.Context) error {
 		return err
 	}
 	if w.kernel.fetch != "" {
-		temp, err := os.MkdirTemp("", "diskcast-up-")
+		temp, err := forApt()
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(temp)
-		// apt drops its privileges to fetch.
-		if err := os.Chmod(temp, 0o755); err != nil {
-			return err
-		}
-		if err := w.fetchKernel(ctx, temp); err != nil {
+		if err := w.fetchKernel(ctx, w.kernel, temp); err != nil {
 			return err
 		}
 	}
-	args := []string{"--kernel", w.kernel.file, "--server", w.URL, "--pin", w.Pin, "--out", dir, "--json"}
-	for _, m := range w.kernel.modules {
-		args = append(args, "--modules-from", m)
-	}
-	kept, note := w.keep(before)
-	args = append(args, kept...)
 	tests := w.memtests()
 	if w.Memtest != "" {
 		tests = []string{w.Memtest}
 	}
+	var more []string
 	for _, file := range tests {
-		args = append(args, "--memtest", file)
+		more = append(more, "--memtest", file)
 	}
-	out, err := w.Host.Output(ctx, "", program, args...)
+	return w.mkimage(ctx, program, bootdir.AMD64, dir, w.kernel, before, w.Console, more...)
+}
+
+// forApt is a folder for what apt fetches, which drops its privileges for that.
+func forApt() (string, error) {
+	temp, err := os.MkdirTemp("", "diskcast-up-")
+	if err != nil {
+		return "", err
+	}
+	return temp, os.Chmod(temp, 0o755)
+}
+
+// mkimage makes a boot directory for machines of an architecture, and says what came of it.
+func (w *work) mkimage(ctx context.Context, program string, arch bootdir.Arch, dir string, k *kernel,
+	before *bootdir.Manifest, console string, more ...string) error {
+	args := []string{"--kernel", k.file, "--arch", string(arch), "--server", w.URL, "--pin", w.Pin, "--out", dir,
+		"--json"}
+	for _, m := range k.modules {
+		args = append(args, "--modules-from", m)
+	}
+	for _, l := range k.loaders {
+		flag := "--grub"
+		if strings.HasPrefix(filepath.Base(l), "shim") {
+			flag = "--shim"
+		}
+		args = append(args, flag, l)
+	}
+	kept, note := keep(before, console)
+	out, err := w.Host.Output(ctx, "", program, slices.Concat(args, kept, more)...)
 	if err != nil {
 		return fmt.Errorf("boot directory: %w", err)
 	}
@@ -219,7 +246,7 @@ func (w *work) makeBoot(ctx context.Context) error {
 	if err := w.give(dir); err != nil {
 		return err
 	}
-	words := fmt.Sprintf("boot directory %s: Linux %s, %d modules", dir, said.Manifest.Kernel,
+	words := fmt.Sprintf("boot directory %s%s: Linux %s, %d modules", dir, forMachines(arch), said.Manifest.Kernel,
 		len(said.Manifest.Modules))
 	for _, n := range append(said.Notes, note...) {
 		words += "\nnote: " + strings.TrimSpace(n)

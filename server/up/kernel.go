@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/diskcast/diskcast/internal/bootdir"
 )
 
 // kernel is what nodes will run, in words and for mkimage.
@@ -19,7 +21,9 @@ type kernel struct {
 	words   string
 	file    string
 	modules []string
-	fetch   string // name of a package that apt is to fetch first
+	loaders []string // packages of shim and GRUB, which mkimage else takes from where they are installed
+	fetch   string   // name of a package that apt is to fetch first
+	apt     []string // what apt is told before all else
 }
 
 // clouds are kernels of hosted machines, which lack the drivers of real ones.
@@ -70,21 +74,31 @@ func (w *work) chooseKernel(context.Context) error {
 
 func (w *work) findKernel() (*kernel, error) {
 	if w.Kernel != "" {
-		st, err := os.Stat(w.Kernel)
-		switch {
-		case err == nil && st.IsDir():
-			return kernelIn(w.Kernel)
-		case err == nil:
-			return &kernel{words: w.Kernel, file: w.Kernel}, nil
-		case packageName().MatchString(w.Kernel) && !strings.HasSuffix(w.Kernel, ".deb"):
-			return &kernel{words: "the package " + w.Kernel + ", which apt fetches", fetch: w.Kernel}, nil
-		}
-		return nil, fmt.Errorf("--kernel: %w: name a package of apt's, a .deb file, or a folder with a kernel", err)
+		return named("--kernel", w.Kernel)
 	}
-	if w.Host.Arch() != "amd64" {
+	if w.Host.Arch() != string(bootdir.AMD64) {
 		return nil, fmt.Errorf("nodes run amd64, and this machine's own kernel is for %s: give a kernel package for "+
 			"amd64 with --kernel FILE.deb", w.Host.Arch())
 	}
+	return w.ownKernel()
+}
+
+// named is the kernel that a flag names: a file, a folder or a package of apt's.
+func named(flag, what string) (*kernel, error) {
+	st, err := os.Stat(what)
+	switch {
+	case err == nil && st.IsDir():
+		return kernelIn(flag, what)
+	case err == nil:
+		return &kernel{words: what, file: what}, nil
+	case packageName().MatchString(what) && !strings.HasSuffix(what, ".deb"):
+		return &kernel{words: "the package " + what + ", which apt fetches", fetch: what}, nil
+	}
+	return nil, fmt.Errorf("%s: %w: name a package of apt's, a .deb file, or a folder with a kernel", flag, err)
+}
+
+// ownKernel is the running one, for machines of the server's own architecture, or that of the distribution.
+func (w *work) ownKernel() (*kernel, error) {
 	release, err := w.Host.Release()
 	if err != nil {
 		return nil, err
@@ -104,7 +118,7 @@ func (w *work) findKernel() (*kernel, error) {
 	default:
 		return &kernel{words: "the running one, " + release, file: image, modules: []string{modules}}, nil
 	}
-	name, err := w.distributionKernel()
+	name, err := w.distributionKernel(bootdir.Arch(w.Host.Arch()))
 	if err != nil {
 		return nil, fmt.Errorf("%s, and %w", why, err)
 	}
@@ -112,7 +126,7 @@ func (w *work) findKernel() (*kernel, error) {
 }
 
 // distributionKernel is the package that names the distribution's kernel.
-func (w *work) distributionKernel() (string, error) {
+func (w *work) distributionKernel(arch bootdir.Arch) (string, error) {
 	b, err := os.ReadFile(filepath.Join(w.Host.Root(), "etc/os-release"))
 	if err != nil {
 		return "", fmt.Errorf("which distribution this is cannot be read: %w (give --kernel)", err)
@@ -125,29 +139,29 @@ func (w *work) distributionKernel() (string, error) {
 	}
 	switch id {
 	case "debian":
-		return "linux-image-amd64", nil
+		return "linux-image-" + string(arch), nil
 	case "ubuntu":
 		return "linux-image-generic", nil
 	}
 	return "", fmt.Errorf("%q is neither Debian nor Ubuntu: give a kernel with --kernel", id)
 }
 
-// kernelIn finds the kernel of a folder: /boot, or an unpacked package.
-func kernelIn(dir string) (*kernel, error) {
+// kernelIn finds the kernel of a folder that a flag names: /boot, or an unpacked package.
+func kernelIn(flag, dir string) (*kernel, error) {
 	var found []string
 	for _, pattern := range []string{"vmlinu[xz]-*", "boot/vmlinu[xz]-*", "vmlinuz"} {
 		list, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
-			return nil, fmt.Errorf("--kernel %s: %w", dir, err)
+			return nil, fmt.Errorf("%s %s: %w", flag, dir, err)
 		}
 		found = append(found, list...)
 	}
 	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("--kernel %s: no vmlinuz in it or in its folder boot", dir)
+		return nil, fmt.Errorf("%s %s: no vmlinuz in it or in its folder boot", flag, dir)
 	case 1:
 	default:
-		return nil, fmt.Errorf("--kernel %s: %d kernels in it: name one of %s", dir, len(found),
+		return nil, fmt.Errorf("%s %s: %d kernels in it: name one of %s", flag, dir, len(found),
 			strings.Join(found, " "))
 	}
 	k := &kernel{words: found[0], file: found[0]}
@@ -163,13 +177,15 @@ func kernelIn(dir string) (*kernel, error) {
 	return k, nil // without modules beside it, those of /lib/modules
 }
 
-// fetchKernel lets apt fetch the package, or what it names, into a folder.
-func (w *work) fetchKernel(ctx context.Context, dir string) error {
-	names, err := w.kernelPackages(ctx, w.kernel.fetch)
+// fetchKernel lets apt fetch the kernel's package, or what it names, and others beside it, into a folder.
+func (w *work) fetchKernel(ctx context.Context, k *kernel, dir string, beside ...string) error {
+	names, err := w.kernelPackages(ctx, k)
 	if err != nil {
 		return err
 	}
-	if _, err := w.Host.Output(ctx, dir, "apt-get", append([]string{"-q", "download"}, names...)...); err != nil {
+	names = append(names, beside...)
+	if _, err := w.Host.Output(ctx, dir, "apt-get", slices.Concat(k.apt, []string{"-q", "download"},
+		names)...); err != nil {
 		return fmt.Errorf("fetch the nodes' kernel: %w (is there a network? else give a .deb with --kernel)", err)
 	}
 	list, err := filepath.Glob(filepath.Join(dir, "*.deb"))
@@ -177,13 +193,17 @@ func (w *work) fetchKernel(ctx context.Context, dir string) error {
 		return err
 	}
 	for _, f := range list {
-		if strings.HasPrefix(filepath.Base(f), "linux-image-") {
-			w.kernel.file = f
-		} else {
-			w.kernel.modules = append(w.kernel.modules, f)
+		name, _, _ := strings.Cut(filepath.Base(f), "_")
+		switch {
+		case strings.HasPrefix(name, "linux-image-"):
+			k.file = f
+		case slices.Contains(beside, name):
+			k.loaders = append(k.loaders, f)
+		default:
+			k.modules = append(k.modules, f)
 		}
 	}
-	if w.kernel.file == "" {
+	if k.file == "" {
 		return fmt.Errorf("apt-get download %s fetched no linux-image package: give a .deb with --kernel",
 			strings.Join(names, " "))
 	}
@@ -192,10 +212,11 @@ func (w *work) fetchKernel(ctx context.Context, dir string) error {
 
 // kernelPackages are the package and those of its kernel, following the packages that only name another one: Debian's
 // kernel package has the modules, Ubuntu's depends on packages with them.
-func (w *work) kernelPackages(ctx context.Context, name string) ([]string, error) {
-	image, modules := name, []string{}
+func (w *work) kernelPackages(ctx context.Context, k *kernel) ([]string, error) {
+	image, modules := k.fetch, []string{}
 	for range 3 { // linux-generic, linux-image-generic, linux-image-RELEASE
-		text, err := w.Host.Output(ctx, "", "apt-cache", "show", "--no-all-versions", image)
+		text, err := w.Host.Output(ctx, "", "apt-cache", slices.Concat(k.apt, []string{"show", "--no-all-versions",
+			image})...)
 		if err != nil {
 			return nil, fmt.Errorf("%w: `apt-get update` may help, else give a .deb with --kernel", err)
 		}
@@ -213,7 +234,7 @@ func (w *work) kernelPackages(ctx context.Context, name string) ([]string, error
 		}
 		image = next
 	}
-	return nil, errors.New("the package " + name + " leads from one package to the next and to no kernel: give a " +
+	return nil, errors.New("the package " + k.fetch + " leads from one package to the next and to no kernel: give a " +
 		".deb with --kernel")
 }
 

@@ -49,9 +49,8 @@ func TestFetchedKernel(t *testing.T) {
 	if err != nil || k.fetch != "linux-image-generic" || !strings.Contains(k.words, "no drivers") {
 		t.Fatalf("%+v, %v", k, err)
 	}
-	w.kernel = k
 	dir := t.TempDir()
-	if err := w.fetchKernel(t.Context(), dir); err != nil {
+	if err := w.fetchKernel(t.Context(), k, dir); err != nil {
 		t.Fatal(err)
 	}
 	at := func(name string) string { return filepath.Join(dir, name+"_1_amd64.deb") }
@@ -61,8 +60,8 @@ func TestFetchedKernel(t *testing.T) {
 	}
 	for name, words := range map[string]string{"linux-image-none": "apt-get update",
 		"linux-image-round": "to no kernel"} {
-		w.kernel = &kernel{fetch: name}
-		if err := w.fetchKernel(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), words) {
+		if err := w.fetchKernel(t.Context(), &kernel{fetch: name}, t.TempDir()); err == nil ||
+			!strings.Contains(err.Error(), words) {
 			t.Errorf("%s: %v, want %q", name, err, words)
 		}
 	}
@@ -70,7 +69,7 @@ func TestFetchedKernel(t *testing.T) {
 
 func TestKernelIn(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := kernelIn(dir); err == nil || !strings.Contains(err.Error(), "no vmlinuz") {
+	if _, err := kernelIn("--kernel", dir); err == nil || !strings.Contains(err.Error(), "no vmlinuz") {
 		t.Error(err)
 	}
 	for _, d := range []string{"boot", "lib/modules/6.1.0/kernel"} {
@@ -82,14 +81,14 @@ func TestKernelIn(t *testing.T) {
 	if err := os.WriteFile(image, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	k, err := kernelIn(dir)
+	k, err := kernelIn("--kernel", dir)
 	if err != nil || k.file != image || !slices.Equal(k.modules, []string{filepath.Join(dir, "lib/modules/6.1.0")}) {
 		t.Errorf("%+v, %v", k, err)
 	}
 	if err := os.WriteFile(image+"-old", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := kernelIn(dir); err == nil || !strings.Contains(err.Error(), "2 kernels") {
+	if _, err := kernelIn("--kernel", dir); err == nil || !strings.Contains(err.Error(), "2 kernels") {
 		t.Error(err)
 	}
 }

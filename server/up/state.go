@@ -61,7 +61,7 @@ func (w *work) state(context.Context) error {
 	st, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return room(dir)
+		return room(dir, w.needs())
 	case err != nil:
 		return fmt.Errorf("state directory: %w", err)
 	case !st.IsDir():
@@ -78,7 +78,15 @@ func (w *work) state(context.Context) error {
 		return fmt.Errorf("state directory %s holds %s and nothing of diskcast's: name an empty folder with --state",
 			dir, list[0].Name())
 	}
-	return room(dir)
+	return room(dir, w.needs())
+}
+
+// needs is how much room is wanted, in bytes.
+func (w *work) needs() uint64 {
+	if w.KernelARM64 != "" {
+		return 2 * leastRoom
+	}
+	return leastRoom
 }
 
 func (w *work) notOurs() string {
@@ -92,7 +100,7 @@ func (w *work) notOurs() string {
 func known(list []fs.DirEntry) bool {
 	for _, e := range list {
 		switch e.Name() {
-		case identity.KeyFile, identity.TokenFile, "state.db", "images", "boot":
+		case identity.KeyFile, identity.TokenFile, "state.db", "images", "boot", "boot-arm64":
 			return true
 		}
 	}
@@ -107,7 +115,7 @@ func userName(uid uint32) string {
 }
 
 // room looks whether the file system of a folder, which need not be there yet, has room.
-func room(dir string) error {
+func room(dir string, need uint64) error {
 	at := dir
 	for {
 		var st unix.Statfs_t
@@ -119,9 +127,9 @@ func room(dir string) error {
 		if err != nil {
 			return fmt.Errorf("room in %s: %w", at, err)
 		}
-		if free := st.Bavail * uint64(st.Bsize); free < leastRoom {
-			return fmt.Errorf("the disk of %s is full: %d MiB are free, and the boot directory takes up to %d MiB, "+
-				"images not counted: make room, or name another folder with --state", at, free>>20, leastRoom>>20)
+		if free := st.Bavail * uint64(st.Bsize); free < need {
+			return fmt.Errorf("the disk of %s is full: %d MiB are free, and boot directories take up to %d MiB, "+
+				"images not counted: make room, or name another folder with --state", at, free>>20, need>>20)
 		}
 		return nil
 	}

@@ -27,14 +27,18 @@ type Options struct {
 	Range     string // of full; empty: half of the LAN
 	Kernel    string // file, package, folder or name of a package; empty: the running kernel, else one that apt fetches
 	Console   string // serial console of the nodes
-	Memtest   string // Memtest86+ for menus: auto, or a package or file for mkimage
-	State     string // directory
-	File      string // settings file
-	People    People
-	DryRun    bool
-	Alone     bool   // in the foreground, without the service manager
-	Version   string // of this program
-	Log       *slog.Logger
+	// KernelARM64 is what machines of 64-bit ARM run, for which there is a second boot directory then: auto, or as
+	// Kernel.
+	KernelARM64  string
+	ConsoleARM64 string // their serial console
+	Memtest      string // Memtest86+ for menus: auto, or a package or file for mkimage
+	State        string // directory
+	File         string // settings file
+	People       People
+	DryRun       bool
+	Alone        bool   // in the foreground, without the service manager
+	Version      string // of this program
+	Log          *slog.Logger
 	// After is the flag that asks something of the server when it serves; empty: none does.
 	After string
 
@@ -82,8 +86,9 @@ type work struct {
 	lan    netip.Prefix // the server's address on the interface
 	unit   bool         // the service manager is to serve
 	owner  *owner       // of the state directory; nil: root
-	kernel *kernel
-	ours   bool // this state's server answers already
+	kernel *kernel      // of machines of amd64; nil: their boot directory stays
+	arm64  *kernel      // of those of 64-bit ARM; nil: nothing is made for them
+	ours   bool         // this state's server answers already
 	// was is the URL that the boot directory leads to, where that is not the present one.
 	was string
 }
@@ -104,12 +109,13 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	for _, look := range []func(context.Context) error{
 		w.readFile, w.chooseInterface, w.service, w.people, w.state, w.server, w.chooseDHCP, w.ports, w.chooseKernel,
+		w.chooseARM64,
 	} {
 		if err := look(ctx); err != nil {
 			return nil, err
 		}
 	}
-	for _, make := range []func(context.Context) error{w.makeIdentity, w.makeBoot, w.sayARM64, w.makeFile,
+	for _, make := range []func(context.Context) error{w.makeIdentity, w.makeBoot, w.makeARM64, w.makeFile,
 		w.start} {
 		if err := make(ctx); err != nil {
 			return nil, err

@@ -60,6 +60,9 @@ func mkimage(_ string, args []string) ([]byte, error) {
 	get := func(flag string) string { return args[slices.Index(args, flag)+1] }
 	m := bootdir.Manifest{V: 1, Kernel: release, Modules: []string{"ext4"}, Cmdline: bootdir.Words,
 		Site: bootdir.Site{V: 1, Server: get("--server"), Pin: get("--pin")}}
+	if m.Arch = bootdir.Arch(get("--arch")); m.Arch == bootdir.ARM64 {
+		m.Kernel = "6.1.0-40-arm64"
+	}
 	if slices.Contains(args, "--console") {
 		m.Site.Console = get("--console")
 		m.Cmdline = "console=tty0 console=" + m.Site.Console + " " + m.Cmdline
@@ -556,59 +559,12 @@ func move(t *testing.T, n *nettest.Net) {
 }
 
 // TestRelease says that another release made the boot directory which stays.
-// TestARM64 says of a boot directory for machines of 64-bit ARM whether it leads to this server, and leaves it alone.
-func TestARM64(t *testing.T) {
-	n := nettest.New(t)
-	o := options(t, newHost(t))
-	said := func() string {
-		t.Helper()
-		r, err := run(t, n, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var lines []string
-		for _, s := range r.Steps {
-			if strings.Contains(s.What, "arm64") {
-				lines = append(lines, s.What)
-			}
-		}
-		return strings.Join(lines, "\n")
-	}
-	if got := said(); got != "" {
-		t.Errorf("of no directory: %s", got)
-	}
-	text, err := os.ReadFile(filepath.Join(o.State, "boot", bootdir.ManifestFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(o.State, "boot-arm64")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for manifest, want := range map[string]string{
-		string(text): "boot-arm64, for machines of arm64",
-		strings.Replace(string(text), "10.77.0.1", "10.77.0.2", 1): "it leads them to https://10.77.0.2:8443, and " +
-			"this server is at https://10.77.0.1:8443: machines of arm64 do not come until it is made again",
-		"{": "note: they do not come: boot directory " + dir,
-	} {
-		if err := os.WriteFile(filepath.Join(dir, bootdir.ManifestFile), []byte(manifest), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		got, note := said(), manifest != string(text)
-		if !strings.Contains(got, want) || strings.Contains(got, "note") != note {
-			t.Errorf("%q; want %q", got, want)
-		}
-		if now, err := os.ReadFile(filepath.Join(dir, bootdir.ManifestFile)); err != nil || string(now) != manifest {
-			t.Errorf("it was changed: %v", err)
-		}
-	}
-}
-
 func TestRelease(t *testing.T) {
 	m := &bootdir.Manifest{Kernel: release, Generator: "mkimage 1.0"}
 	for version, want := range map[string]bool{"1.1": true, "1.0": false, "dev": false, "": false} {
 		w := &work{Options: Options{Version: version}}
-		if got := w.release(m); (got != "") != want || want && !strings.Contains(got, "linux-image-"+release) {
+		if got := w.release(m, "--kernel linux-image-"+m.Kernel); (got != "") != want ||
+			want && !strings.Contains(got, "--kernel linux-image-"+release) {
 			t.Errorf("%s: %q", version, got)
 		}
 	}

@@ -117,9 +117,9 @@ func BootFile(c Client, cfg *Config) (string, error) {
 		return name, nil
 	}
 	if arch != bootdir.AMD64 {
-		return "", fmt.Errorf("there is no boot directory for machines of %s with one of %s: lay it out with mkimage, "+
-			"from a kernel for %[1]s, beside the other and with -%[1]s at the end of its name", arch,
-			strings.Join(candidates, ", "))
+		return "", fmt.Errorf("there is no boot directory for machines of %s with one of %s: `diskcast up "+
+			"--kernel-%[1]s auto` makes it, or mkimage from a kernel for %[1]s, beside the other and with -%[1]s at "+
+			"the end of its name", arch, strings.Join(candidates, ", "))
 	}
 	return "", fmt.Errorf("the boot directory has none of %s: lay it out with mkimage", strings.Join(candidates, ", "))
 }
@@ -142,13 +142,44 @@ func ownDisk(c Client, arch bootdir.Arch, cfg *Config) string {
 // grubWorks reports whether shim and GRUB are there, and GRUB can go on by the protocol that it came by: without a way
 // to its configuration it waits at its prompt for ever.
 func grubWorks(c Client, arch bootdir.Arch, cfg *Config) bool {
+	return grubRefused(c, arch, cfg) == nil &&
+		(c.Kind == HTTP || cfg.Mode != Proxy || cfg.Files.GRUBCan(arch, GRUBProxy))
+}
+
+// grubRefused is why a machine is not given shim and GRUB, whatever the operator chose; nil where it may be.
+func grubRefused(c Client, arch bootdir.Arch, cfg *Config) error {
 	switch {
-	case !bothThere(arch, cfg), cfg.Server.Addr().Is6(): // GRUB by IPv6 was never seen to get on
-		return false
-	case c.Kind == HTTP:
-		return !cfg.HTTPS.IsValid() && cfg.Files.GRUBCan(arch, GRUBHTTP) // GRUB has no TLS
+	case !bothThere(arch, cfg):
+		return fmt.Errorf("the boot directory for %s lacks one of %s: give mkimage --shim and --grub", arch,
+			strings.Join(shimFiles(arch), ", "))
+	case cfg.Server.Addr().Is6(): // GRUB by IPv6 was never seen to get on
+		return errors.New("shim and GRUB are not given by IPv6, where GRUB was never seen to get on: choose " +
+			"--uefi-loader uki (mkimage --boot-uki) where Secure Boot is on, or ipxe where it is off")
+	case c.Kind == HTTP && cfg.HTTPS.IsValid(): // GRUB has no TLS
+		return errors.New("it boots by HTTPS, of which GRUB knows nothing: choose --uefi-loader uki (mkimage " +
+			"--boot-uki), or ipxe where Secure Boot is off, or have it boot by PXE")
+	case c.Kind == HTTP && !cfg.Files.GRUBCan(arch, GRUBHTTP): // GRUB goes on by the protocol that it came by
+		return errors.New("the boot directory's GRUB cannot load by HTTP: have the machine boot by PXE over " +
+			"IPv4, or give mkimage the GRUB of Debian 13 or later with --grub")
 	}
-	return cfg.Mode != Proxy || cfg.Files.GRUBCan(arch, GRUBProxy)
+	return nil
+}
+
+// noFirst is why a machine has nothing to start with where shim and GRUB are there and do not get on, and iPXE is not;
+// nil where one of the files is there.
+func noFirst(c Client, arch bootdir.Arch, cfg *Config, files []string) error {
+	if !bothThere(arch, cfg) || slices.ContainsFunc(files, func(n string) bool {
+		return cfg.Files.Has(arch.Prefix() + n)
+	}) {
+		return nil
+	}
+	err := grubRefused(c, arch, cfg)
+	if err == nil {
+		err = errors.New("another DHCP server gives the addresses, and the boot directory's GRUB does not find its " +
+			"server then, as GRUB 2.12 does: give mkimage the GRUB of Debian 13 or later with --grub")
+	}
+	return fmt.Errorf("the boot directory for %s has shim and GRUB and no iPXE, and %w; or iPXE for %[1]s with --ipxe",
+		arch, err)
 }
 
 // bothThere reports whether there are shim and GRUB.
@@ -183,23 +214,10 @@ func uefiFiles(c Client, arch bootdir.Arch, what netboot.What, cfg *Config) ([]s
 		if grubWorks(c, arch, cfg) { // no machine must wait at GRUB's prompt that iPXE could start
 			return shimFiles(arch)[:1], nil
 		}
-		return append(slices.Clone(ipxeFiles), strings.ToLower(arch.Fallback())), nil
+		files := append(slices.Clone(ipxeFiles), strings.ToLower(arch.Fallback()))
+		return files, noFirst(c, arch, cfg, files)
 	}
 	// In proxy mode an old GRUB does work if the site's DHCP server names this server, which only the operator can
 	// know.
-	switch {
-	case !bothThere(arch, cfg):
-		return nil, fmt.Errorf("the boot directory for %s lacks one of %s: give mkimage --shim and --grub", arch,
-			strings.Join(shimFiles(arch), ", "))
-	case cfg.Server.Addr().Is6():
-		return nil, errors.New("shim and GRUB are not given by IPv6, where GRUB was never seen to get on: choose " +
-			"--uefi-loader uki (mkimage --boot-uki) where Secure Boot is on, or ipxe where it is off")
-	case c.Kind == HTTP && cfg.HTTPS.IsValid():
-		return nil, errors.New("it boots by HTTPS, of which GRUB knows nothing: choose --uefi-loader uki (mkimage " +
-			"--boot-uki), or ipxe where Secure Boot is off, or have it boot by PXE")
-	case c.Kind == HTTP && !cfg.Files.GRUBCan(arch, GRUBHTTP): // GRUB goes on by the protocol that it came by
-		return nil, errors.New("the boot directory's GRUB cannot load by HTTP: have the machine boot by PXE over " +
-			"IPv4, or give mkimage the GRUB of Debian 13 or later with --grub")
-	}
-	return shimFiles(arch)[:1], nil
+	return shimFiles(arch)[:1], grubRefused(c, arch, cfg)
 }

@@ -378,7 +378,7 @@ func TestLoader(t *testing.T) {
 		{"both, GRUB with HTTP", Auto, append(both, "http"), shim, url(shim)},
 		{"iPXE only", Auto, allFiles, snponly, url(snponly)},
 		{"shim without GRUB", Auto, files{"shimx64.efi", "ipxe.efi"}, "ipxe.efi", url("ipxe.efi")},
-		{"shim only", Auto, both[2:], shim, "!none of snponly.efi"},
+		{"shim only", Auto, both[2:], shim, "!no iPXE, and the boot directory's GRUB cannot load by HTTP"},
 		{"iPXE chosen", WithIPXE, append(both, "http"), snponly, url(snponly)},
 		{"iPXE chosen and not there", WithIPXE, both[2:], "!none of snponly.efi, ipxe.efi", "!none of"},
 		{"shim chosen", WithShim, both, shim, "!cannot load by HTTP"},
@@ -414,12 +414,18 @@ func TestLoader(t *testing.T) {
 		{"old GRUB beside the site's DHCP", Auto, both, snponly},
 		{"GRUB that knows proxies", Auto, append(both, "proxy_dhcp"), shim},
 		{"old GRUB, and the operator knows better", WithShim, both, shim},
+		{"old GRUB alone", Auto, both[2:], ""},
 	} {
 		cfg := testConfig(t, Proxy)
-		cfg.Files, cfg.UEFILoader = c.files, c.loader
+		var problem string
+		cfg.Files, cfg.UEFILoader, cfg.Observe = c.files, c.loader, func(s Seen) { problem = s.Problem }
 		if reply := answer(t, testResponder(t, cfg), request(t, "52:54:00:00:00:01", clients[2].mod),
-			ServerPort); reply == nil || reply.BootFileName != c.want {
+			ServerPort); c.want != "" && (reply == nil || reply.BootFileName != c.want) ||
+			c.want == "" && reply != nil && reply.BootFileName != "" {
 			t.Errorf("%s: %v, want %s", c.name, reply, c.want)
+		}
+		if c.want == "" && !strings.Contains(problem, "no iPXE, and another DHCP server gives the addresses") {
+			t.Errorf("%s: the operator is told %q", c.name, problem)
 		}
 	}
 	for _, c := range []struct { // GRUB has no TLS: by HTTPS there is iPXE, or one program that has everything
