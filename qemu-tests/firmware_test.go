@@ -2,26 +2,17 @@ package qemutests
 
 import (
 	"cmp"
-	"net"
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/insomniacslk/dhcp/dhcpv4"
-	"github.com/insomniacslk/dhcp/dhcpv4/server4"
-
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/testenv/need"
-	"github.com/diskcast/diskcast/qemu-tests/lab"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/site"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
 	"github.com/diskcast/diskcast/server/doc"
-	"github.com/diskcast/diskcast/server/netboot/boot"
-	"github.com/diskcast/diskcast/server/netboot/dhcp"
-	"github.com/diskcast/diskcast/server/store"
 )
 
 // ovmf is where Debian's and Ubuntu's package ovmf has its images.
@@ -167,53 +158,6 @@ func TestSecureBoot(t *testing.T) {
 	}
 	b.off(n)
 	b.same(n, debian, osimage.BootWrites...)
-}
-
-// siteDHCP gives addresses and nothing else, as the DHCP server of a site does beside which ours is a proxy.
-func (b *bench) siteDHCP() {
-	b.Helper()
-	network := netip.PrefixFrom(lab.Server.Next(), lab.Network.Bits())
-	r, err := dhcp.ParseRange(site.DHCPRange, network)
-	if err != nil {
-		b.Fatal(err)
-	}
-	pool, err := dhcp.NewPool(b.ctx,
-		dhcp.PoolConfig{Store: store.NewMemory(), Range: r, Server: network, Term: time.Hour})
-	if err != nil {
-		b.Fatal(err)
-	}
-	answers, err := dhcp.NewResponder(dhcp.Config{Mode: dhcp.Full, Server: network, Files: boot.NewDir(b.dir + "/none"),
-		Pool: pool})
-	if err != nil {
-		b.Fatal(err)
-	}
-	var c *net.UDPConn
-	if err := b.Do(func() error {
-		c, err = server4.NewIPv4UDPConn(lab.Bridge, &net.UDPAddr{IP: net.IPv4zero, Port: dhcp.ServerPort})
-		return err
-	}); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { c.Close() })
-	go func() { // ends when the socket is closed
-		packet := make([]byte, 1500)
-		for {
-			n, err := c.Read(packet)
-			if err != nil {
-				return
-			}
-			m, err := dhcpv4.FromBytes(packet[:n])
-			if err != nil {
-				continue
-			}
-			// To this server all are plain machines.
-			m.Options.Del(dhcpv4.OptionClassIdentifier)
-			m.Options.Del(dhcpv4.OptionUserClassInformation)
-			if reply, err := answers.Answer(b.ctx, m, dhcp.ServerPort); err == nil && reply != nil {
-				_, _ = c.WriteToUDP(reply.ToBytes(), &net.UDPAddr{IP: net.IPv4bcast, Port: dhcp.ClientPort})
-			}
-		}
-	}()
 }
 
 // lockedLogin waits for the login prompt, logs in, sees that the system is locked down as Secure Boot wants, and
