@@ -10,10 +10,8 @@ import (
 
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/internal/testenv/need"
-	"github.com/diskcast/diskcast/internal/testenv/proc"
 	"github.com/diskcast/diskcast/qemu-tests/osimage"
 	"github.com/diskcast/diskcast/qemu-tests/site"
-	"github.com/diskcast/diskcast/qemu-tests/vm"
 )
 
 // aavmf is where Debian's package qemu-efi-aarch64 has its images.
@@ -26,8 +24,7 @@ func TestARM64(t *testing.T) {
 	if os.Getenv("DISKCAST_ARM64") == "" {
 		t.Skip("make test-arm64 runs this (DISKCAST_ARM64=1)")
 	}
-	firmware := vm.Firmware{Code: aavmf + "AAVMF_CODE.fd", Vars: aavmf + "AAVMF_VARS.fd", ARM64: true}
-	installed(t, firmware)
+	firmware := checked(t, armUEFI)
 	debian := func(ctx context.Context, t *testing.T) *osimage.Image {
 		t.Helper()
 		im, err := osimage.DebianARM64(ctx, osimage.Cache(), "", nil)
@@ -82,8 +79,7 @@ func TestMediaARM64(t *testing.T) {
 	if os.Getenv("DISKCAST_ARM64") == "" {
 		t.Skip("make test-arm64 runs this (DISKCAST_ARM64=1)")
 	}
-	firmware := vm.Firmware{Code: aavmf + "AAVMF_CODE.fd", Vars: aavmf + "AAVMF_VARS.fd", ARM64: true}
-	installed(t, firmware)
+	firmware := checked(t, armUEFI)
 	debs := map[string]string{}
 	for _, name := range []string{"DISKCAST_KERNEL_DEB", "DISKCAST_KERNEL_ARM64", "DISKCAST_STUB_ARM64"} {
 		if debs[name] = os.Getenv(name); debs[name] == "" {
@@ -93,16 +89,9 @@ func TestMediaARM64(t *testing.T) {
 	b := setupBy(t, 15*time.Minute, func(context.Context, *testing.T) *osimage.Image {
 		return &osimage.Image{Kernel: debs["DISKCAST_KERNEL_DEB"]}
 	}, func(*osimage.Image) site.Options { return site.Options{} })
-	var id struct{ Pin string }
-	if err := b.JSON(b.ctx, &id, "token", "--state", b.State, "--json"); err != nil {
-		t.Fatal(err)
-	}
 	stick, disc := filepath.Join(b.dir, "node.img"), filepath.Join(b.dir, "node.iso")
-	if err := proc.Run(b.ctx, nil, filepath.Join(osimage.ModuleRoot(), "build", "bin", "mkimage"), "--kernel",
-		debs["DISKCAST_KERNEL_ARM64"], "--stub", debs["DISKCAST_STUB_ARM64"], "--server", "https://10.77.0.1:8443",
-		"--pin", id.Pin, "--console", "ttyAMA0", "--usb", stick, "--iso", disc); err != nil {
-		t.Fatal(err)
-	}
+	b.medium(debs["DISKCAST_KERNEL_ARM64"], "ttyAMA0", "--stub", debs["DISKCAST_STUB_ARM64"], "--usb", stick, "--iso",
+		disc)
 	const drive = "if=none,id=medium,format=raw,readonly=on,file="
 	for name, extra := range map[string][]string{
 		"usb": {"-drive", drive + stick, "-device", "qemu-xhci,id=xhci", "-device",

@@ -23,8 +23,63 @@ import (
 // with a key of the test's here, which is all that the firmware knows.
 func TestIPXEShim(t *testing.T) {
 	firmwareOnly(t)
+	kernel := os.Getenv("DISKCAST_KERNEL_DEB")
+	if kernel == "" {
+		need.Skip(t, "DISKCAST_KERNEL_DEB names no package of a kernel: .ci/kernel-deb fetches one")
+	}
+	options, cert := signedIPXE(t)
+	b := setupBy(t, 15*time.Minute, func(context.Context, *testing.T) *osimage.Image {
+		return &osimage.Image{Kernel: kernel}
+	}, func(*osimage.Image) site.Options { return options })
+	mkimage := filepath.Join(osimage.ModuleRoot(), "build", "bin", "mkimage")
+	if out, err := exec.Command(mkimage, "verify", filepath.Join(b.dir, "boot")).CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), "hand the kernel to the distribution's shim") {
+		t.Errorf("mkimage verify: %v\n%s", err, out)
+	}
+	firmware := b.enrolled(cert)
+	for _, c := range []struct {
+		name  string
+		extra []string
+		first string // what its first DHCP request is answered with
+	}{
+		{"pxe", nil, "PXE on UEFI, sent to sb/snponly-shim.efi"},
+		{"http", onlyHTTP, "UEFI HTTP on UEFI, sent to http://10.77.0.1:8080/boot/sb/snponly-shim.efi"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := b.node(c.name, site.Hardware{Memory: 1024, Firmware: firmware, Extra: c.extra})
+			b.on(n)
+			defer n.Unplug()
+			b.hello(t, n)
+			t.Logf("the agent's hello %v after power-on", time.Since(n.SwitchedOn()).Round(time.Second))
+			b.firmware(n, firmware)
+			var node doc.Node
+			if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range doc.TimelineSteps {
+				if m, ok := node.Trace[s]; ok {
+					t.Logf("%5.1f s  %-10s %s", m.Time.Sub(n.SwitchedOn()).Seconds(), s, m.Message)
+				}
+			}
+			if got := node.Trace[doc.StepDHCP].Message; !strings.HasPrefix(got, c.first) {
+				t.Errorf("its firmware was answered %q, want %q", got, c.first)
+			}
+			for step, want := range map[string]string{doc.StepScript: "boot.ipxe by http",
+				doc.StepKernel: "vmlinuz by http"} {
+				if got := node.Trace[step].Message; !strings.HasPrefix(got, want) {
+					t.Errorf("step %s: %q, want %q", step, got, want)
+				}
+			}
+		})
+	}
+}
+
+// signedIPXE signs iPXE, a shim that starts it, and Debian's shim with a key of the test's, and returns a site that
+// hands them out, and the key's certificate.
+func signedIPXE(t *testing.T) (site.Options, []byte) {
+	t.Helper()
 	debs := map[string]string{}
-	for _, name := range []string{"DISKCAST_KERNEL_DEB", "DISKCAST_GRUB", "DISKCAST_IPXE", "DISKCAST_SHIM"} {
+	for _, name := range []string{"DISKCAST_GRUB", "DISKCAST_IPXE", "DISKCAST_SHIM"} {
 		if debs[name] = os.Getenv(name); debs[name] == "" {
 			need.Skip(t, "%s names no package: make test-firmware fetches one", name)
 		}
@@ -73,53 +128,7 @@ func TestIPXEShim(t *testing.T) {
 	}
 	sign("sb/snponly-shim.efi", bytes.ReplaceAll(shim, wide("grubx64.efi"), wide("snponly.efi")))
 	sign("sb/snponly.efi", read("usr/lib/ipxe/snponly.efi"))
-	debian := sign("shimx64.efi.signed", shim)
-	b := setupBy(t, 15*time.Minute, func(context.Context, *testing.T) *osimage.Image {
-		return &osimage.Image{Kernel: debs["DISKCAST_KERNEL_DEB"]}
-	}, func(*osimage.Image) site.Options {
-		return site.Options{Shim: debian, GRUB: debs["DISKCAST_GRUB"],
-			MkimageArgs: []string{"--ipxe-shim", filepath.Join(dir, "sb")},
-			ServeArgs:   []string{"--uefi-loader", "ipxe-shim"}}
-	})
-	mkimage := filepath.Join(osimage.ModuleRoot(), "build", "bin", "mkimage")
-	if out, err := exec.Command(mkimage, "verify", filepath.Join(b.dir, "boot")).CombinedOutput(); err != nil ||
-		!strings.Contains(string(out), "hand the kernel to the distribution's shim") {
-		t.Errorf("mkimage verify: %v\n%s", err, out)
-	}
-	firmware := b.enrolled(cert)
-	for _, c := range []struct {
-		name  string
-		extra []string
-		first string // what its first DHCP request is answered with
-	}{
-		{"pxe", nil, "PXE on UEFI, sent to sb/snponly-shim.efi"},
-		{"http", onlyHTTP, "UEFI HTTP on UEFI, sent to http://10.77.0.1:8080/boot/sb/snponly-shim.efi"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			n := b.node(c.name, site.Hardware{Memory: 1024, Firmware: firmware, Extra: c.extra})
-			b.on(n)
-			defer n.Unplug()
-			b.hello(t, n)
-			t.Logf("the agent's hello %v after power-on", time.Since(n.SwitchedOn()).Round(time.Second))
-			b.firmware(n, firmware)
-			var node doc.Node
-			if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
-				t.Fatal(err)
-			}
-			for _, s := range doc.TimelineSteps {
-				if m, ok := node.Trace[s]; ok {
-					t.Logf("%5.1f s  %-10s %s", m.Time.Sub(n.SwitchedOn()).Seconds(), s, m.Message)
-				}
-			}
-			if got := node.Trace[doc.StepDHCP].Message; !strings.HasPrefix(got, c.first) {
-				t.Errorf("its firmware was answered %q, want %q", got, c.first)
-			}
-			for step, want := range map[string]string{doc.StepScript: "boot.ipxe by http",
-				doc.StepKernel: "vmlinuz by http"} {
-				if got := node.Trace[step].Message; !strings.HasPrefix(got, want) {
-					t.Errorf("step %s: %q, want %q", step, got, want)
-				}
-			}
-		})
-	}
+	return site.Options{Shim: sign("shimx64.efi.signed", shim), GRUB: debs["DISKCAST_GRUB"],
+		MkimageArgs: []string{"--ipxe-shim", filepath.Join(dir, "sb")},
+		ServeArgs:   []string{"--uefi-loader", "ipxe-shim"}}, cert
 }

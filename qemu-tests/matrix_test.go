@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -17,16 +18,6 @@ import (
 	"github.com/diskcast/diskcast/qemu-tests/site"
 	"github.com/diskcast/diskcast/qemu-tests/vm"
 	"github.com/diskcast/diskcast/server/doc"
-)
-
-// The ways to the agent in the matrix; TestFirmware has more, each with one disk and one card.
-const (
-	wayBIOS   = "bios"      // SeaBIOS and the card's iPXE
-	wayUEFI   = "uefi-pxe"  // OVMF: its own PXE and snponly.efi, or the card's iPXE where OVMF has no driver for it
-	wayHTTP   = "uefi-http" // OVMF told to try HTTP boot alone, over the card's iPXE where OVMF has no driver for it
-	wayShim   = "shim-grub"
-	wayOwnKey = "own-key" // OVMF with Secure Boot and a site's key: a unified kernel image by PXE
-	wayISO    = "iso"     // OVMF from a CD
 )
 
 // matrixDisk is what a disk may be plugged into.
@@ -55,38 +46,12 @@ var matrixCards = []matrixCard{
 	{"vmxnet3", "vmxnet3", []string{"vmxnet3"}}, {"usb-net", vm.USBNet, []string{"cdc_ether", "rndis_host"}},
 }
 
-// matrixRows are the machines: each way, disk and card that can be together meet in one.
-func matrixRows() []pairs.Row {
-	ways := pairs.Factor{Name: "way", Values: []string{wayBIOS, wayUEFI, wayHTTP, wayShim, wayOwnKey, wayISO}}
-	disks, cards := pairs.Factor{Name: "disk"}, pairs.Factor{Name: "card"}
-	for _, d := range matrixDisks {
-		disks.Values = append(disks.Values, d.name)
-	}
-	for _, c := range matrixCards {
-		cards.Values = append(cards.Values, c.name)
-	}
-	rows := pairs.Cover([]pairs.Factor{ways, disks, cards}, func(r pairs.Row) bool {
-		switch way, card := r[0], r[2]; {
-		case card == "usb-net": // no firmware here has a driver for it, and no ROM could be in it
-			return way == wayISO
-		case way == wayOwnKey: // the cards' ROMs are not signed, so that only OVMF's own driver is there
-			return card == "virtio-net"
-		}
-		return true
-	})
-	slices.SortStableFunc(rows, func(a, b pairs.Row) int {
-		return slices.Index(ways.Values, a[0]) - slices.Index(ways.Values, b[0])
-	})
-	return rows
-}
-
 // matrixOnly skips the matrix outside of `make test-matrix`, and returns the kernel's package.
 func matrixOnly(t *testing.T) string {
 	t.Helper()
 	if os.Getenv("DISKCAST_MATRIX") == "" {
 		t.Skip("make test-matrix runs this (DISKCAST_MATRIX=1)")
 	}
-	installed(t, uefi, secureBoot)
 	kernel := os.Getenv("DISKCAST_USB_KERNEL")
 	if kernel == "" {
 		need.Skip(t, "DISKCAST_USB_KERNEL names no package of a kernel: .ci/kernel-deb amd64 fetches one")
@@ -100,14 +65,17 @@ func TestMatrix(t *testing.T) {
 	kernel := matrixOnly(t)
 	rows := matrixRows()
 	t.Logf("%d machines", len(rows))
+	for _, no := range leftOut() {
+		t.Log("left out:", no)
+	}
 	for len(rows) > 0 {
 		n := slices.IndexFunc(rows, func(r pairs.Row) bool { return r[0] != rows[0][0] })
 		if n < 0 {
 			n = len(rows)
 		}
-		way, of := rows[0][0], rows[:n]
-		t.Run(way, func(t *testing.T) {
-			m := newMatrix(t, way, kernel)
+		name, of := rows[0][0], rows[:n]
+		t.Run(name, func(t *testing.T) {
+			m := newMatrix(t, wayOf(name), kernel)
 			for _, r := range of {
 				t.Run(r[1]+"_"+r[2], func(t *testing.T) { m.row(t, r[1], r[2]) })
 			}
@@ -119,42 +87,26 @@ func TestMatrix(t *testing.T) {
 // matrix is the site of one way.
 type matrix struct {
 	*bench
-	way      string
+	*way
 	firmware vm.Firmware
 	extra    []string
 	images   map[int]*osimage.Image // by the size of their sectors
 }
 
 // newMatrix makes the site with both images.
-func newMatrix(t *testing.T, way, kernel string) *matrix {
+func newMatrix(t *testing.T, w *way, kernel string) *matrix {
 	t.Helper()
-	m := &matrix{way: way, firmware: uefi, images: map[int]*osimage.Image{}}
-	var cert []byte
-	o := site.Options{ServeArgs: []string{"--uefi-loader", "ipxe"}}
-	image := func(context.Context, *testing.T) *osimage.Image { return &osimage.Image{Kernel: kernel} }
-	switch way {
-	case wayBIOS:
-		m.firmware = vm.Firmware{}
-	case wayHTTP:
-		m.extra = onlyHTTP
-	case wayShim:
-		debian := debianImage(t.Context(), t)
-		o.Shim, o.GRUB, o.ServeArgs = debian.Shim, debian.GRUB, []string{"--uefi-loader", "shim"}
-	case wayOwnKey:
-		var keyFile, certFile string
-		keyFile, certFile, cert = siteKey(t, t.TempDir())
-		o.MkimageArgs = []string{"--boot-uki", "--sign", keyFile, "--cert", certFile}
-		o.ServeArgs = []string{"--uefi-loader", "uki"}
+	m := &matrix{way: w, images: map[int]*osimage.Image{}}
+	p := w.prepare(t)
+	m.bench = setupBy(t, 90*time.Minute, func(context.Context, *testing.T) *osimage.Image {
+		return &osimage.Image{Kernel: kernel}
+	}, func(*osimage.Image) site.Options { return p.site })
+	m.firmware, m.extra = p.firmware, p.extra
+	if p.cert != nil {
+		m.firmware = m.enrolled(p.cert)
 	}
-	m.bench = setupBy(t, 90*time.Minute, image, func(*osimage.Image) site.Options { return o })
-	if cert != nil {
-		m.firmware = m.enrolled(cert)
-	}
-	if way == wayISO {
-		disc := filepath.Join(m.dir, "node.iso")
-		m.medium(kernel, "--iso", disc, "--isolinux", "none")
-		m.extra = []string{"-drive", "if=none,id=medium,format=raw,readonly=on,media=cdrom,file=" + disc, "-device",
-			"ide-cd,drive=medium,bootindex=0"}
+	if p.begun != nil {
+		m.extra = append(m.extra, p.begun(m.bench, kernel)...)
 	}
 	var err error
 	if m.images[512], err = osimage.Growable(m.ctx, osimage.Cache(), "ext4", nil); err != nil {
@@ -173,14 +125,14 @@ func newMatrix(t *testing.T, way, kernel string) *matrix {
 func (m *matrix) row(t *testing.T, disk, card string) {
 	d := matrixDisks[slices.IndexFunc(matrixDisks, func(d matrixDisk) bool { return d.name == disk })]
 	c := matrixCards[slices.IndexFunc(matrixCards, func(c matrixCard) bool { return c.name == card })]
-	ctx, cancel := context.WithTimeout(m.ctx, patience(6*time.Minute))
+	ctx, cancel := context.WithTimeout(m.ctx, patience(cmp.Or(m.limit, 6*time.Minute)))
 	defer cancel()
 	b := &bench{T: t, Site: m.Site, ctx: ctx, dir: m.dir}
 	im := m.images[d.sector]
 	n := b.node(disk+"_"+card, site.Hardware{Memory: 1024, Disks: []int64{im.Size}, Buses: []vm.Bus{d.bus},
-		Sector: d.sector, NIC: c.model, Firmware: m.firmware, Extra: m.extra, DiskFirst: m.way == wayISO,
-		ROM: card != "virtio-net" && m.way != wayOwnKey})
-	defer keepConsole(t, n, m.way+"_"+disk+"_"+card)
+		Sector: d.sector, NIC: c.model, Firmware: m.firmware, Extra: m.extra, DiskFirst: m.media,
+		ROM: card != "virtio-net" && m.roms})
+	defer keepConsole(t, n, m.name+"_"+disk+"_"+card)
 	defer n.Unplug()
 	rule := []string{"--then", "poweroff"}
 	if d.says == "usb" {
@@ -199,6 +151,11 @@ func (m *matrix) row(t *testing.T, disk, card string) {
 	for _, name := range doc.TimelineSteps {
 		if at, ok := steps[name]; ok {
 			t.Logf("%5.1f s  %-10s %s", at.Time.Sub(n.SwitchedOn()).Seconds(), name, at.Message)
+		}
+	}
+	for step, want := range m.steps {
+		if got := steps[step].Message; !strings.HasPrefix(got, want) {
+			t.Errorf("step %s: %q, want %q", step, got, want)
 		}
 	}
 	inv := b.inventory(n)
@@ -254,15 +211,15 @@ func keepConsole(t *testing.T, n *site.Node, name string) {
 	}
 }
 
-// medium makes sticks and CDs for the site.
-func (b *bench) medium(kernel string, more ...string) {
+// medium makes sticks and CDs for the site, of a kernel that may be of either architecture.
+func (b *bench) medium(kernel, console string, more ...string) {
 	b.Helper()
 	var id struct{ Pin string }
 	if err := b.JSON(b.ctx, &id, "token", "--state", b.State, "--json"); err != nil {
 		b.Fatal(err)
 	}
 	if err := proc.Run(b.ctx, nil, filepath.Join(osimage.ModuleRoot(), "build", "bin", "mkimage"), append([]string{
-		"--kernel", kernel, "--server", "https://10.77.0.1:8443", "--pin", id.Pin, "--console", "ttyS0,115200"},
+		"--kernel", kernel, "--server", "https://10.77.0.1:8443", "--pin", id.Pin, "--console", console},
 		more...)...); err != nil {
 		b.Fatal(err)
 	}

@@ -130,5 +130,5 @@ func (b *bench) enrolled(cert []byte) vm.Firmware {
 // stick makes the image of a stick for the site.
 func (b *bench) stick(kernel, file string, more ...string) {
 	b.Helper()
-	b.medium(kernel, append([]string{"--usb", file, "--isolinux", "none"}, more...)...)
+	b.medium(kernel, "ttyS0,115200", append([]string{"--usb", file, "--isolinux", "none"}, more...)...)
 }

@@ -35,6 +35,7 @@ type Options struct {
 	Append          string // for the node's kernel command line
 	Shim, GRUB      string // for Secure Boot; without, the boot directory has none
 	// ARM64 gives kernel, shim and GRUB to a second boot directory, for machines of 64-bit ARM; nil: there is none.
+	// Without Modules, its kernel is a package with both.
 	ARM64 *osimage.Image
 
 	MkimageArgs []string // more arguments for mkimage
@@ -130,8 +131,12 @@ func (s *Site) prepare(ctx context.Context) error {
 	args = append(args, s.o.MkimageArgs...)
 	common := []string{"--server", "https://" + s.api().String(), "--pin", id.Pin, "--append", s.o.Append}
 	if im := s.o.ARM64; im != nil {
-		if err := s.mkimage(ctx, append(common, "--kernel", im.Kernel, "--modules-from", im.Modules, "--shim", im.Shim,
-			"--grub", im.GRUB, "--console", "ttyAMA0", "--out", s.bootDir()+"-arm64")); err != nil {
+		of := []string{"--kernel", im.Kernel, "--shim", im.Shim, "--grub", im.GRUB, "--console", "ttyAMA0", "--out",
+			s.bootDir() + "-arm64"}
+		if im.Modules != "" {
+			of = append(of, "--modules-from", im.Modules)
+		}
+		if err := s.mkimage(ctx, slices.Concat(common, of)); err != nil {
 			return err
 		}
 	}
