@@ -67,14 +67,14 @@ func parseAgent(b []byte) (r Relay) {
 		if *id != "" {
 			return Relay{}
 		}
-		*id = idWords(v, code == remoteID)
+		*id = IDWords(v, code == remoteID)
 	}
 	return r
 }
 
-// idWords is an id as people know it: as text where it is text, as an address where it may be the MAC address of a
+// IDWords is an id as people know it: as text where it is text, as an address where it may be the MAC address of a
 // switch (alone, or behind the type 0 and the length 6 that switches of several makers write), and else its hex digits.
-func idWords(v []byte, mac bool) string {
+func IDWords(v []byte, mac bool) string {
 	text := true
 	for _, c := range v {
 		text = text && c > ' ' && c < 0x7f

@@ -13,8 +13,8 @@ import (
 )
 
 // classify reads who asks: iPXE by its user class, firmware by its vendor class.
-func (r *Responder) classify(m *dhcpv6.Message, from netip.Addr) dhcp.Client {
-	c := dhcp.Client{MAC: r.hardware(m, from), Arch: iana.INTEL_X86PC}
+func (r *Responder) classify(m *dhcpv6.Message, o *origin) dhcp.Client {
+	c := dhcp.Client{MAC: r.hardware(m, o), Arch: iana.INTEL_X86PC, Relay: o.relay}
 	if archs := m.Options.ArchTypes(); len(archs) > 0 {
 		c.Arch = archs[0]
 	}
@@ -40,12 +40,18 @@ func (r *Responder) classify(m *dhcpv6.Message, from netip.Addr) dhcp.Client {
 
 // hardware is the MAC address of the NIC that asks, by which the server knows machines; nil where nothing tells.
 // Firmware's identifiers (DUID) have none in them, and a system's may have that of another NIC: they come last.
-func (r *Responder) hardware(m *dhcpv6.Message, from netip.Addr) net.HardwareAddr {
-	if mac := interfaceMAC(from); mac != nil {
+func (r *Responder) hardware(m *dhcpv6.Message, o *origin) net.HardwareAddr {
+	if mac := interfaceMAC(o.client); mac != nil {
 		return mac
 	}
-	if mac, err := net.ParseMAC(r.cfg.Neighbour(from)); err == nil && len(mac) == 6 {
-		return mac
+	if o.mac != nil {
+		return o.mac
+	}
+	// Of another LAN the kernel knows no neighbours: a link-local address there may be one of a machine here too.
+	if o.link == r.cfg.Boot.Server.Masked() {
+		if mac, err := net.ParseMAC(r.cfg.Neighbour(o.client)); err == nil && len(mac) == 6 {
+			return mac
+		}
 	}
 	var mac net.HardwareAddr
 	switch id := m.Options.ClientID().(type) {

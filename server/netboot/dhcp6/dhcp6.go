@@ -5,6 +5,8 @@
 // firmware, iPXE, the agent and the restored system have one and the same, a server that starts anew knows them all,
 // and nobody can use the range up.
 //
+// Relays are answered too, those of other LANs with addresses of theirs.
+//
 // The core is Responder: one message in, at most one out, no sockets. Server puts it on UDP port 547 of one interface.
 package dhcp6
 
@@ -85,15 +87,19 @@ const (
 	ClientPort = 546
 )
 
-// Answer returns the answer to a message from a link-local address, or nil when there is none to give. Relayed messages
-// are none of this LAN's.
+// Answer returns the answer to a message that a machine of the server's LAN sent from a link-local address, or nil when
+// there is none to give.
 func (r *Responder) Answer(m *dhcpv6.Message, from netip.Addr) (*dhcpv6.Message, error) {
+	return r.answer(m, &origin{client: from, link: r.cfg.Boot.Server.Masked()})
+}
+
+func (r *Responder) answer(m *dhcpv6.Message, o *origin) (*dhcpv6.Message, error) {
 	who := m.Options.ClientID()
 	server := m.Options.ServerID()
 	if who == nil && m.MessageType != dhcpv6.MessageTypeInformationRequest {
 		return nil, nil
 	}
-	c := r.classify(m, from)
+	c := r.classify(m, o)
 	if c.Kind != dhcp.Plain && r.cfg.Boot.Decide.Of(c.MAC.String()) == netboot.Nothing {
 		r.cfg.Boot.Observe(dhcp.Seen{Client: c, Final: true, Silent: true})
 		return nil, nil
@@ -106,27 +112,27 @@ func (r *Responder) Answer(m *dhcpv6.Message, from netip.Addr) (*dhcpv6.Message,
 		}
 		// A client that wants to may have it in one step (RFC 8415, 18.3.1).
 		if m.GetOneOption(dhcpv6.OptionRapidCommit) != nil {
-			return r.grant(m, c, dhcpv6.MessageTypeReply)
+			return r.grant(m, c, o, dhcpv6.MessageTypeReply)
 		}
-		return r.grant(m, c, dhcpv6.MessageTypeAdvertise)
+		return r.grant(m, c, o, dhcpv6.MessageTypeAdvertise)
 	case dhcpv6.MessageTypeRequest, dhcpv6.MessageTypeRenew:
 		if !ours {
 			r.another(c, server)
 			return nil, nil
 		}
-		return r.grant(m, c, dhcpv6.MessageTypeReply)
+		return r.grant(m, c, o, dhcpv6.MessageTypeReply)
 	case dhcpv6.MessageTypeRebind:
-		return r.grant(m, c, dhcpv6.MessageTypeReply)
+		return r.grant(m, c, o, dhcpv6.MessageTypeReply)
 	case dhcpv6.MessageTypeInformationRequest:
 		if server != nil && !ours {
 			return nil, nil
 		}
-		return r.grant(m, c, dhcpv6.MessageTypeReply)
+		return r.grant(m, c, o, dhcpv6.MessageTypeReply)
 	case dhcpv6.MessageTypeConfirm:
-		return r.confirm(m)
+		return r.confirm(m, o)
 	case dhcpv6.MessageTypeDecline:
 		if ours {
-			r.decline(m, c)
+			r.decline(m, c, o)
 			return r.status(m, iana.StatusSuccess, "")
 		}
 	case dhcpv6.MessageTypeRelease:

@@ -26,21 +26,22 @@ func owner(m *dhcpv6.Message, c dhcp.Client, ia *dhcpv6.OptIANA) string {
 	return "duid " + string(m.Options.ClientID().ToBytes()) + string(ia.IaId[:])
 }
 
-// address works an owner's address out. The first 16 bits of its interface identifier say that it is one of these, and
-// are no MAC address's; 48 bits of a hash keep a lab's machines apart.
-func (r *Responder) address(owner string) netip.Addr {
+// address works an owner's address on a LAN out. The first 16 bits of its interface identifier say that it is one of
+// these, and are no MAC address's; 48 bits of a hash keep a lab's machines apart.
+func (r *Responder) address(owner string, link netip.Prefix) netip.Addr {
 	r.mu.Lock()
 	again := r.declined[owner]
 	r.mu.Unlock()
 	sum := sha256.Sum256(fmt.Append(nil, "diskcast address ", again, " ", owner))
-	b := r.cfg.Boot.Server.Masked().Addr().As16()
+	b := link.Addr().As16()
 	copy(b[8:], []byte{0xd1, 0xc5})
 	copy(b[10:], sum[:6])
 	return netip.AddrFrom16(b)
 }
 
 // grant is an Advertise or a Reply with addresses and boot files.
-func (r *Responder) grant(m *dhcpv6.Message, c dhcp.Client, kind dhcpv6.MessageType) (*dhcpv6.Message, error) {
+func (r *Responder) grant(m *dhcpv6.Message, c dhcp.Client, o *origin, kind dhcpv6.MessageType) (*dhcpv6.Message,
+	error) {
 	reply := r.frame(m, kind)
 	seen := dhcp.Seen{Client: c, Final: kind == dhcpv6.MessageTypeReply}
 	if m.MessageType != dhcpv6.MessageTypeInformationRequest {
@@ -48,7 +49,7 @@ func (r *Responder) grant(m *dhcpv6.Message, c dhcp.Client, kind dhcpv6.MessageT
 			if i == maxIAs {
 				break
 			}
-			a := r.address(owner(m, c, ia))
+			a := r.address(owner(m, c, ia), o.link)
 			if !seen.Addr.IsValid() {
 				seen.Addr = a
 			}
@@ -120,12 +121,12 @@ func (r *Responder) putBoot(reply, m *dhcpv6.Message, c dhcp.Client, url string)
 }
 
 // confirm says whether a client's addresses are of this LAN (RFC 8415, 18.3.3).
-func (r *Responder) confirm(m *dhcpv6.Message) (*dhcpv6.Message, error) {
+func (r *Responder) confirm(m *dhcpv6.Message, o *origin) (*dhcpv6.Message, error) {
 	asked := false
 	for _, ia := range m.Options.IANA() {
 		for _, a := range ia.Options.Addresses() {
 			asked = true
-			if addr, ok := netip.AddrFromSlice(a.IPv6Addr); !ok || !r.cfg.Boot.Server.Masked().Contains(addr) {
+			if addr, ok := netip.AddrFromSlice(a.IPv6Addr); !ok || !o.link.Contains(addr) {
 				return r.status(m, iana.StatusNotOnLink, "the address is of another LAN")
 			}
 		}
@@ -137,15 +138,14 @@ func (r *Responder) confirm(m *dhcpv6.Message) (*dhcpv6.Message, error) {
 }
 
 // decline gives a client another address from now on: it found its own in use.
-func (r *Responder) decline(m *dhcpv6.Message, c dhcp.Client) {
+func (r *Responder) decline(m *dhcpv6.Message, c dhcp.Client, o *origin) {
 	for i, ia := range m.Options.IANA() {
 		if i == maxIAs {
 			return
 		}
 		who := owner(m, c, ia)
 		r.cfg.Boot.Log.Warn("a machine found its address in use by another; it is given the next", "addr",
-			r.address(who),
-			"mac", c.MAC)
+			r.address(who, o.link), "mac", c.MAC)
 		r.mu.Lock()
 		if len(r.declined) < maxDeclined || r.declined[who] > 0 {
 			r.declined[who]++

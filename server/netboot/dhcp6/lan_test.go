@@ -71,7 +71,7 @@ func TestDhclient(t *testing.T) {
 		if ifi, err = net.InterfaceByName(nettest.Client); err != nil {
 			return
 		}
-		want = r.address("mac " + string(ifi.HardwareAddr)).String()
+		want = r.address("mac "+string(ifi.HardwareAddr), r.cfg.Boot.Server.Masked()).String()
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, dhclient, "-6", "-1", "-d", "-v", "-sf", "/bin/true", "-lf", leases, "-pf",

@@ -318,19 +318,34 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(ask(dhcpv6.MessageTypeSolicit, as("HTTPClient", iana.EFI_X86_64_HTTP)...).ToBytes())
 	f.Add(ask(dhcpv6.MessageTypeRequest, dhcpv6.WithServerID(r.id), dhcpv6.WithUserClass([]byte("iPXE"))).ToBytes())
 	f.Add(ask(dhcpv6.MessageTypeDecline, dhcpv6.WithServerID(r.id)).ToBytes())
+	relayed := passOn(ask(dhcpv6.MessageTypeSolicit), "fd00:6::1", eui.String(), ethernet(mac),
+		dhcpv6.OptInterfaceID([]byte("p7")), &dhcpv6.OptRemoteID{EnterpriseNumber: 9, RemoteID: []byte("sw1")})
+	f.Add(relayed.ToBytes())
+	f.Add(passOn(relayed, "::", "fd00:6::1", dhcpv6.OptRelayPort(0)).ToBytes())
 	s := NewServer("none", r)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		reply, err := s.answer(b, eui)
+		reply, _, err := s.answer(b, netip.AddrPortFrom(eui, ClientPort))
 		if err != nil || reply == nil {
 			return
 		}
-		m, err := dhcpv6.MessageFromBytes(reply)
+		parsed, err := dhcpv6.FromBytes(reply)
 		if err != nil {
 			t.Fatalf("the answer cannot be read: %v", err)
 		}
-		for _, a := range addrs(m) {
-			if !r.cfg.Boot.Server.Contains(netip.MustParseAddr(a)) {
-				t.Errorf("it gives %s", a)
+		lan, relays := r.cfg.Boot.Server.Masked(), 0
+		for parsed.IsRelay() {
+			m := parsed.(*dhcpv6.RelayMessage)
+			if a, ok := netip.AddrFromSlice(m.LinkAddr); ok && !a.IsUnspecified() && !a.IsLinkLocalUnicast() {
+				lan = netip.PrefixFrom(a, prefixBits).Masked() // that of the last one, next to the machine, counts
+			}
+			parsed = m.Options.RelayMessage()
+			if relays++; relays > maxRelays || parsed == nil || m.MessageType != dhcpv6.MessageTypeRelayReply {
+				t.Fatalf("a relay is given %v", m)
+			}
+		}
+		for _, a := range addrs(parsed.(*dhcpv6.Message)) {
+			if !lan.Contains(netip.MustParseAddr(a)) {
+				t.Errorf("it gives %s on %v", a, lan)
 			}
 		}
 		if len(reply) > 4*maxPacket {

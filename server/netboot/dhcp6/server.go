@@ -14,11 +14,12 @@ import (
 	"github.com/diskcast/diskcast/server/netboot/udpport"
 )
 
-// servers is the group of all servers and relays of a link (RFC 8415, 7.1).
-var servers = net.ParseIP("ff02::1:2")
+// servers are the groups of all servers and relays of a link, where machines ask, and of all servers of a site, where
+// relays do that were told of none (RFC 8415, 7.1).
+var servers = []net.IP{net.ParseIP("ff02::1:2"), net.ParseIP("ff05::1:3")}
 
-// maxPacket is more than a client may send: it does not fragment.
-const maxPacket = 1500
+// maxPacket is more than a client may send, which does not fragment, with what relays put around it.
+const maxPacket = 4096
 
 // Server answers on one interface. It is a task.
 type Server struct {
@@ -52,8 +53,10 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	if err := ipv6.NewPacketConn(conn).JoinGroup(ifi, &net.UDPAddr{IP: servers}); err != nil {
-		return fmt.Errorf("DHCPv6 on %s: joining %v: %w", s.iface, servers, err)
+	for _, group := range servers {
+		if err := ipv6.NewPacketConn(conn).JoinGroup(ifi, &net.UDPAddr{IP: group}); err != nil {
+			return fmt.Errorf("DHCPv6 on %s: joining %v: %w", s.iface, group, err)
+		}
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -71,32 +74,47 @@ func (s *Server) Run(ctx context.Context) error {
 			log.Debug("DHCPv6 message not read", "err", err)
 			continue
 		}
-		reply, err := s.answer(buf[:n], from.Addr())
+		reply, port, err := s.answer(buf[:n], from)
 		if err != nil {
 			log.Debug("DHCPv6 message not answered", "from", from, "err", err)
 		}
 		if reply == nil {
 			continue
 		}
-		if _, err := conn.WriteToUDPAddrPort(reply, from); err != nil {
-			log.Warn("DHCPv6 answer not sent", "to", from, "err", err)
+		to := netip.AddrPortFrom(from.Addr(), port)
+		if _, err := conn.WriteToUDPAddrPort(reply, to); err != nil {
+			log.Warn("DHCPv6 answer not sent", "to", to, "err", err)
 		}
 	}
 }
 
-// answer is the way of one packet. What comes from another link than this has no answer: an address of another LAN
-// would not do there.
-func (s *Server) answer(packet []byte, from netip.Addr) ([]byte, error) {
-	if !from.IsLinkLocalUnicast() {
-		return nil, fmt.Errorf("it comes from %v, and only machines of the LAN itself are answered", from)
+// answer is the way of one packet, and the port that its answer goes to. What comes from another link than this without
+// a relay has no answer: an address of this LAN would not do there.
+func (s *Server) answer(packet []byte, from netip.AddrPort) ([]byte, uint16, error) {
+	if len(packet) > 0 && dhcpv6.MessageType(packet[0]) == dhcpv6.MessageTypeRelayForward {
+		m, err := dhcpv6.RelayMessageFromBytes(packet)
+		if err != nil {
+			return nil, 0, err
+		}
+		reply, err := s.r.Relayed(m)
+		if reply == nil || err != nil {
+			return nil, 0, err
+		}
+		if m.Options.RelayPort() != nil { // RFC 8357, 5.3
+			return reply.ToBytes(), from.Port(), nil
+		}
+		return reply.ToBytes(), ServerPort, nil
+	}
+	if !from.Addr().IsLinkLocalUnicast() {
+		return nil, 0, fmt.Errorf("it comes from %v, and only machines of the LAN itself and relays are answered", from)
 	}
 	m, err := dhcpv6.MessageFromBytes(packet)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	reply, err := s.r.Answer(m, from.WithZone(""))
+	reply, err := s.r.Answer(m, from.Addr().WithZone(""))
 	if reply == nil || err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return reply.ToBytes(), nil
+	return reply.ToBytes(), from.Port(), nil
 }
