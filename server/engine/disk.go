@@ -9,26 +9,34 @@ import (
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/jobs"
+	"github.com/diskcast/diskcast/server/store/keeper"
 )
 
-// ChooseDisk records which disk the node's plan chose in its session. The first plan counts, for as long as the session
-// lasts; it is returned, and durable then.
+// ChooseDisk is Choice, and waits until it is durable.
 func (e *Engine) ChooseDisk(ctx context.Context, id string, c *session.DiskChoice) (session.DiskID, error) {
+	first, b, err := e.Choice(id, c)
+	if err != nil {
+		return session.DiskID{}, err
+	}
+	return first, e.w.WaitFor(ctx, b)
+}
+
+// Choice records which disk the node's plan chose in its session. The first plan counts, for as long as the session
+// lasts; it is returned, and durable when the batch is.
+func (e *Engine) Choice(id string, c *session.DiskChoice) (session.DiskID, *keeper.Batch, error) {
 	plain.AllWords(&c.Disk, maxWord)
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	n := e.nodes[id]
 	if n == nil {
-		e.mu.Unlock()
-		return session.DiskID{}, fmt.Errorf("node %s: %w", id, ErrNotFound)
+		return session.DiskID{}, nil, fmt.Errorf("node %s: %w", id, ErrNotFound)
 	}
 	s := e.current(n)
 	if s == nil || s.ID != c.Session {
-		e.mu.Unlock()
-		return session.DiskID{}, fmt.Errorf("session %s of node %s: %w: it is over", c.Session, id, ErrNotFound)
+		return session.DiskID{}, nil, fmt.Errorf("session %s of node %s: %w: it is over", c.Session, id, ErrNotFound)
 	}
 	if c.Of >= s.Disks() {
-		e.mu.Unlock()
-		return session.DiskID{}, refuse("session %s writes %d disks of a machine: it has no disk %d", s.ID,
+		return session.DiskID{}, nil, refuse("session %s writes %d disks of a machine: it has no disk %d", s.ID,
 			s.Disks(), c.Of+1)
 	}
 	p := s.Parts[id]
@@ -39,8 +47,7 @@ func (e *Engine) ChooseDisk(ctx context.Context, id string, c *session.DiskChoic
 	}
 	if jobs.DiskOf(p, c.Of) == nil && err != nil {
 		e.warn(n, oddDisk, "a disk was named as this session's, and refused: "+err.Error())
-		e.mu.Unlock()
-		return session.DiskID{}, err
+		return session.DiskID{}, nil, err
 	}
 	if jobs.DiskOf(p, c.Of) == nil {
 		e.step(jobs.ChoseDisk{Node: id, Disk: c.Disk, Of: c.Of})
@@ -58,8 +65,7 @@ func (e *Engine) ChooseDisk(ctx context.Context, id string, c *session.DiskChoic
 		e.saveNode(n)
 	}
 	first := *jobs.DiskOf(p, c.Of)
-	e.mu.Unlock()
-	return first, e.w.Wait(ctx)
+	return first, e.w.Last(), nil
 }
 
 // holds says why a node cannot have chosen the disk in the session: it has no such disk, the session's rule means

@@ -12,6 +12,7 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/store"
+	"github.com/diskcast/diskcast/server/store/keeper"
 	"github.com/diskcast/diskcast/server/store/record"
 )
 
@@ -39,17 +40,26 @@ func (e *Engine) record(n *node, boot string, ev session.Event) {
 	e.tellEvent(ev.Session, rec)
 }
 
-// Events takes in what a node reports. Each number of a boot counts once. When it returns nil, what must not be
-// forgotten is durable.
+// Events is Report, and waits until what must not be forgotten is durable.
 func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) error {
+	b, err := e.Report(id, batch)
+	if err != nil {
+		return err
+	}
+	return e.w.WaitFor(ctx, b)
+}
+
+// Report takes in what a node reports. Each number of a boot counts once. What must not be forgotten is durable when
+// the batch that it returns is; nil: there is nothing of that kind.
+func (e *Engine) Report(id string, batch *session.Events) (*keeper.Batch, error) {
 	if len(batch.Events) > maxBatch {
-		return refuse("%d events in a batch, at most %d are taken", len(batch.Events), maxBatch)
+		return nil, refuse("%d events in a batch, at most %d are taken", len(batch.Events), maxBatch)
 	}
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	n := e.nodes[id]
 	if n == nil || n.Boot != batch.Boot {
-		e.mu.Unlock()
-		return ErrToken
+		return nil, ErrToken
 	}
 	durable, told := false, false
 	e.watchClock()
@@ -77,11 +87,10 @@ func (e *Engine) Events(ctx context.Context, id string, batch *session.Events) e
 	if durable {
 		e.saveSeen(n)
 	}
-	e.mu.Unlock()
 	if durable || told {
-		return e.w.Wait(ctx)
+		return e.w.Last(), nil
 	}
-	return nil
+	return nil, nil
 }
 
 // maxSince bounds Event.Since, in seconds: three years of a kernel.

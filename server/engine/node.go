@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
@@ -116,7 +115,7 @@ func printable(s string) bool { return plain.Line(s, 0) == s }
 // addNode makes a node of the name, whose boot NIC has the address.
 func (e *Engine) addNode(id, mac string) *node {
 	now := e.now()
-	n := &node{first: 1, next: 1, changed: make(chan struct{})}
+	n := &node{first: 1, next: 1}
 	n.Node = doc.Node{ID: id, MACs: []string{mac}, FirstSeen: now, LastSeen: now}
 	e.nodes[n.ID] = n
 	e.byMAC[mac] = n.ID
@@ -150,7 +149,7 @@ func (e *Engine) removeNode(n *node) {
 			delete(e.byMAC, m)
 		}
 	}
-	close(n.changed)
+	n.wake()
 }
 
 // Forget removes a node that has no part in a running session. That its disk is half-written is forgotten only by
@@ -216,52 +215,6 @@ func (e *Engine) describe(n *node, d *session.Descriptor) {
 	}
 	n.wake()
 	e.saveNode(n)
-}
-
-// wake has those who wait for a descriptor look again.
-func (n *node) wake() {
-	close(n.changed)
-	n.changed = make(chan struct{})
-}
-
-// Descriptor returns the node's descriptor when its serial is above after, waiting for one at most so long; nil when
-// there is none. What it returns is durable.
-func (e *Engine) Descriptor(ctx context.Context, id string, after uint64, wait time.Duration) (*session.Descriptor,
-	error) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	boot := ""
-	for {
-		e.mu.Lock()
-		n := e.nodes[id]
-		if n == nil {
-			e.mu.Unlock()
-			return nil, fmt.Errorf("node %s: %w", id, ErrNotFound)
-		}
-		if boot == "" {
-			boot = n.Boot
-		}
-		if n.Boot != boot { // a machine that is alive asks again, and is heard
-			e.mu.Unlock()
-			return nil, ErrToken
-		}
-		d, changed := n.Descriptor, n.changed
-		e.heard(n)
-		e.mu.Unlock()
-		if d != nil && d.Serial > after {
-			if err := e.w.Wait(ctx); err != nil {
-				return nil, err
-			}
-			return d, nil
-		}
-		select {
-		case <-changed:
-		case <-timer.C:
-			return nil, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 }
 
 // MayRead reports whether the digest is a blob, or the manifest, of an image that the node's descriptor names.

@@ -25,7 +25,7 @@ func (n *node) record() *record.Node {
 }
 
 func nodeOf(r *record.Node) *node {
-	n := &node{first: 1, next: 1, changed: make(chan struct{})}
+	n := &node{first: 1, next: 1}
 	n.Node, n.Descriptor = r.Node(), r.Told()
 	n.Boot, n.Serial, n.First, n.Odd, n.Booted, n.Worked = r.Boot, r.Serial, dmi(r.First), r.Odd, r.Booted, r.Worked
 	n.Chosen = r.Chosen

@@ -21,8 +21,7 @@ type node struct {
 	lostAt time.Time
 	// first and next bound the events in the ring: first <= n < next.
 	first, next uint64
-	// changed is closed and replaced when the descriptor changes.
-	changed chan struct{}
+	wants       []*Want // that wait for its next descriptor
 }
 
 type nodeState struct {

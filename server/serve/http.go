@@ -16,8 +16,11 @@ import (
 	"github.com/diskcast/diskcast/server/serve/lot"
 )
 
-// idleTime is how long a connection may be silent.
-const idleTime = 2 * time.Minute
+// How long a connection may be silent, and how long the head of a request may take.
+const (
+	idleTime   = 2 * time.Minute
+	headerTime = 10 * time.Second
+)
 
 // httpTask serves a handler on a TCP address.
 type httpTask struct {
@@ -50,12 +53,16 @@ func (t *httpTask) Run(ctx context.Context) error {
 	case t.tls != nil && t.watch != nil:
 		ln = &shaken{ln, t.tls, t.watch}
 	case t.tls != nil:
-		kept = lot.New(ctx, tls.NewListener(ln, t.tls), idleTime, t.log)
+		kept, err = lot.New(ctx, tls.NewListener(ln, t.tls), lot.Limits{First: headerTime, Idle: idleTime}, t.log)
+		if err != nil {
+			ln.Close()
+			return err
+		}
 		serve = kept.Serve
 	}
 	srv := &http.Server{
 		Handler:           t.handler,
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    16 << 10,
 		// Requests end with the server: a long-poll returns at once, and the node asks the restarted server again.

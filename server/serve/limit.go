@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Bounds on connections of one listener. A node has at most six; one that waits costs some 12 KB, any other 40.
+// Bounds on connections of one listener. A node has at most six; one that is silent costs some 5 KB, one that is served
+// 40.
 const (
 	maxConns     = 16384
 	maxConnsFrom = 512              // from one address that is not this machine's own loopback

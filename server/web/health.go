@@ -2,7 +2,6 @@ package web
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -103,16 +102,19 @@ type counted struct {
 }
 
 // Later is for answers that wait, where the server has a place for them.
-func (c *counted) Later(f func(context.Context, http.ResponseWriter)) bool {
+func (c *counted) Later(limit time.Duration, f func(end error, w http.ResponseWriter, again func()) bool) bool {
 	l, ok := c.ResponseWriter.(later)
 	if !ok {
 		return false
 	}
 	told := c.count
-	c.is = l.Later(func(ctx context.Context, w http.ResponseWriter) {
+	c.is = l.Later(limit, func(end error, w http.ResponseWriter, again func()) bool {
 		mine := &counted{ResponseWriter: w}
-		f(ctx, mine)
-		told(cmp.Or(mine.code, http.StatusOK))
+		made := f(end, mine, again)
+		if made {
+			told(cmp.Or(mine.code, http.StatusOK))
+		}
+		return made
 	})
 	return c.is
 }

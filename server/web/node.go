@@ -2,10 +2,10 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -65,29 +65,30 @@ func (a *API) descriptor(w http.ResponseWriter, r *http.Request, node string) {
 			return
 		}
 	}
-	ask := func(ctx context.Context, wait time.Duration) (*session.Descriptor, error) {
-		return a.engine.Descriptor(ctx, node, after, min(wait, maxWait))
-	}
-	d, err := ask(r.Context(), 0)
-	if err == nil && d == nil && wait > 0 {
-		// The request is not kept while it waits: 5,000 of them are most of what a server has in memory.
-		path, peer := r.URL.Path, r.RemoteAddr
-		if l, ok := w.(later); ok && l.Later(func(ctx context.Context, w http.ResponseWriter) {
-			d, err := ask(ctx, wait)
-			asked := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}, RemoteAddr: peer}
-			a.described(w, asked.WithContext(ctx), node, d, err)
-		}) {
+	want := a.engine.Want(node, after)
+	if wait == 0 {
+		d, err := want.Look(func() {})
+		if d != nil || err != nil || !want.Coming() {
+			want.Close()
+			a.described(w, r, node, d, err)
 			return
 		}
-		d, err = ask(r.Context(), wait)
+		wait = maxWait // until it is durable
 	}
-	a.described(w, r, node, d, err)
-}
-
-// later is a ResponseWriter of a server that keeps connections while an answer waits (server/serve/lot).
-type later interface {
-	// Later has f make the answer when the handler has returned; false: the handler has to make it.
-	Later(f func(context.Context, http.ResponseWriter)) bool
+	afterwards(w, r, min(wait, maxWait), func(end error, w http.ResponseWriter, r *http.Request, again func()) bool {
+		d, err := want.Look(again)
+		if d == nil && err == nil {
+			if end == nil {
+				return false
+			}
+			if !errors.Is(end, context.DeadlineExceeded) {
+				err = end
+			}
+		}
+		want.Close()
+		a.described(w, r, node, d, err)
+		return true
+	})
 }
 
 // described answers with a descriptor, or that there is no newer one.
@@ -115,7 +116,12 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, node string) {
 		return
 	}
 	session.SetReportEvery(w.Header(), a.engine.ReportEvery())
-	a.done(w, r, a.engine.Events(r.Context(), node, &batch))
+	stored, err := a.engine.Report(node, &batch)
+	if err != nil {
+		a.failFor(w, r, err)
+		return
+	}
+	whenStored(w, r, stored, a.done)
 }
 
 func (a *API) disk(w http.ResponseWriter, r *http.Request, node string) {
@@ -124,12 +130,13 @@ func (a *API) disk(w http.ResponseWriter, r *http.Request, node string) {
 		a.failDocument(w, r, err)
 		return
 	}
-	first, err := a.engine.ChooseDisk(r.Context(), node, &c)
+	first, stored, err := a.engine.Choice(node, &c)
 	if err != nil {
 		a.failFor(w, r, err)
 		return
 	}
-	a.reply(w, http.StatusOK, session.DiskChoice{V: session.Version, Session: c.Session, Disk: first})
+	chosen := session.DiskChoice{V: session.Version, Session: c.Session, Disk: first}
+	whenStored(w, r, stored, func(w http.ResponseWriter, r *http.Request, err error) { a.answer(w, r, chosen, err) })
 }
 
 func (a *API) looked(w http.ResponseWriter, r *http.Request, node string) {

@@ -336,7 +336,7 @@ func (l *load) profiled(ctx context.Context, name string) error {
 		return nil
 	}
 	for file, what := range map[string]string{name: fmt.Sprintf("profile?seconds=%d", profileFor),
-		name + ".heap": "heap?debug=1", name + ".goroutines": "goroutine?debug=1"} {
+		name + ".heap": "heap", name + ".goroutines": "goroutine?debug=1"} {
 		b, _, err := l.operator.ask(ctx, "GET", "/debug/pprof/"+what, nil, http.StatusOK)
 		if err == nil {
 			err = os.WriteFile(filepath.Join(l.profile, file), b, 0o644)

@@ -1,9 +1,9 @@
-// Package lot keeps the connections of nodes that wait for something apart from net/http, which gives each of them
-// buffers and deep stacks for as long as it is open.
+// Package lot keeps the connections on which nothing happens apart from net/http, which gives each of them buffers and
+// deep stacks for as long as it is open.
 //
-// An answer that must wait is made in a goroutine of its own while the request is kept nowhere, and is written here.
-// The connection is then watched by one shallow goroutine. When something comes on it, net/http accepts it as if it
-// were new; its TLS has been done.
+// A connection that is silent, or whose answer has to wait, has no goroutine: the kernel watches all of them together.
+// When something comes on one, net/http accepts it as if it were new, and gives it back when it has answered; its TLS
+// has been done.
 package lot
 
 import (
@@ -13,53 +13,63 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Lot is the listener of a server, and what is before its handler.
 type Lot struct {
 	net.Listener
 	ctx   context.Context
-	idle  time.Duration // that a connection may be silent
+	limit Limits
 	log   *slog.Logger
-	fail  chan error // of the listener
-	conns chan net.Conn
+	watch *watch
+	fail  chan error    // of the listener
+	free  chan struct{} // there may be a place for one more to be served
 	done  chan struct{} // closed by Close
 	close sync.Once
-	held  sync.WaitGroup // connections that are here
 
 	mu     sync.Mutex
-	parked map[*parked]struct{}
+	last   uint64 // number of the newest connection
+	conns  map[uint64]*conn
+	ready  []*conn // on which something has come
+	due    []*conn // whose answers can be made, or must be
+	places places
+	over   bool
+	none   chan struct{} // closed when it is over and no connection is here any more
 }
 
-// parked is a connection that is here.
-type parked struct {
-	conn net.Conn
-	raw  syscall.RawConn
+// Limits are how long a connection may take.
+type Limits struct {
+	First time.Duration // until the first byte, and for TLS's handshake
+	Idle  time.Duration // between two requests
 }
 
 // New returns the lot of a TLS listener whose connections have a SyscallConn below; answers that wait end with ctx.
-func New(ctx context.Context, l net.Listener, idle time.Duration, log *slog.Logger) *Lot {
-	lot := &Lot{Listener: l, ctx: ctx, idle: idle, log: log, fail: make(chan error), conns: make(chan net.Conn),
-		done: make(chan struct{}), parked: map[*parked]struct{}{}}
+func New(ctx context.Context, l net.Listener, limit Limits, log *slog.Logger) (*Lot, error) {
+	w, err := newWatch()
+	if err != nil {
+		return nil, err
+	}
+	lot := &Lot{Listener: l, ctx: ctx, limit: limit, log: log, watch: w, fail: make(chan error, 1),
+		free: make(chan struct{}, 1), done: make(chan struct{}), conns: map[uint64]*conn{}, none: make(chan struct{})}
+	lot.places.init(lot)
 	go lot.listen() // ends with the listener, which Close closes
-	return lot
+	context.AfterFunc(ctx, lot.endWaits)
+	return lot, nil
 }
 
 func (l *Lot) listen() {
 	for {
 		c, err := l.Listener.Accept()
 		if err == nil {
-			l.hand(c)
+			l.enter(c)
 			continue
 		}
 		select {
 		case l.fail <- err:
+			l.watch.poke()
 		case <-l.done:
 			return
 		}
@@ -69,24 +79,80 @@ func (l *Lot) listen() {
 	}
 }
 
-// hand gives net/http a connection.
-func (l *Lot) hand(c net.Conn) {
-	select {
-	case l.conns <- c:
-	case <-l.done:
-		c.Close()
+// enter watches a new connection until its first byte comes.
+func (l *Lot) enter(nc net.Conn) {
+	t, ok := nc.(*tls.Conn)
+	var raw syscall.RawConn
+	err := errors.ErrUnsupported
+	if ok {
+		if s, is := t.NetConn().(syscall.Conn); is {
+			raw, err = s.SyscallConn()
+		}
+	}
+	if err != nil {
+		l.log.Error("a connection cannot be watched", "peer", nc.RemoteAddr(), "err", err)
+		nc.Close()
+		return
+	}
+	c := &conn{lot: l, tls: t, raw: raw}
+	l.mu.Lock()
+	l.last++
+	c.id = l.last
+	l.conns[c.id] = c
+	l.mu.Unlock()
+	c.park(l.limit.First)
+}
+
+// Accept returns a connection on which something has come.
+func (l *Lot) Accept() (net.Conn, error) {
+	for {
+		l.mu.Lock()
+		for len(l.ready) > 0 && l.ready[0].state != ready {
+			l.ready = l.ready[1:] // closed meanwhile
+		}
+		some := len(l.ready) > 0
+		if some && l.places.take(l.ready[0]) {
+			c := l.ready[0]
+			l.ready = l.ready[1:]
+			c.state = served
+			l.mu.Unlock()
+			return &turn{conn: c}, nil
+		}
+		l.mu.Unlock()
+		if some {
+			select {
+			case <-l.free:
+			case err := <-l.fail:
+				return nil, err
+			case <-l.done:
+				return nil, net.ErrClosed
+			}
+			continue
+		}
+		if err := l.watch.wait(l.came); err == nil {
+			continue
+		}
+		select {
+		case err := <-l.fail:
+			return nil, err
+		case <-l.done:
+			return nil, net.ErrClosed
+		default:
+		}
 	}
 }
 
-// Accept returns a connection that is new, or on which something came.
-func (l *Lot) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case err := <-l.fail:
-		return nil, err
-	case <-l.done:
-		return nil, net.ErrClosed
+// came is told of a connection on which something has come, or whose peer has gone.
+func (l *Lot) came(id uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch c := l.conns[id]; {
+	case c == nil:
+	case c.state == silent:
+		c.state = ready
+		l.ready = append(l.ready, c)
+	case c.wait != nil:
+		c.over(errGone)
 	}
 }
 
@@ -96,203 +162,57 @@ func (l *Lot) Close() error {
 	l.close.Do(func() {
 		err = l.Listener.Close()
 		l.mu.Lock()
-		defer l.mu.Unlock()
+		l.over = true
 		close(l.done)
-		for p := range l.parked {
-			_ = p.conn.SetReadDeadline(past) // who watches it closes it
+		var quiet []*conn
+		for _, c := range l.conns {
+			if c.state == silent || c.state == ready {
+				quiet = append(quiet, c)
+			}
+		}
+		if len(l.conns) == 0 {
+			close(l.none)
+		}
+		l.mu.Unlock()
+		l.watch.close()
+		for _, c := range quiet {
+			go c.shut() // ends within TLS's time for its last word
 		}
 	})
 	return err
 }
 
+// endWaits has the answers made that wait, because the server ends.
+func (l *Lot) endWaits() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		if c.wait != nil {
+			c.over(l.ctx.Err())
+		}
+	}
+}
+
 // Wait waits until no connection is here any more, which Close and the end of the context bring about.
 func (l *Lot) Wait(ctx context.Context) error {
-	none := make(chan struct{})
-	go func() { l.held.Wait(); close(none) }() // ends when none is here
 	select {
-	case <-none:
+	case <-l.none:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// past is a deadline that has a pending read return at once.
-var past = time.Unix(1, 0)
-
-// of finds what watches a connection; nil: it cannot be watched.
-func of(c net.Conn) *parked {
-	t, ok := c.(*tls.Conn)
-	if !ok {
-		return nil
-	}
-	s, ok := t.NetConn().(syscall.Conn)
-	if !ok {
-		return nil
-	}
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	return &parked{c, raw}
-}
-
-// something waits until there is something to read, which stays to be read; an error: there is not, or the peer has
-// ended the connection.
-func (p *parked) something() error {
-	n, err := 0, error(nil)
-	werr := p.raw.Read(func(fd uintptr) bool {
-		var one [1]byte
-		for err = unix.EINTR; err == unix.EINTR; {
-			n, _, err = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		}
-		return err != unix.EAGAIN
-	})
-	switch {
-	case werr != nil:
-		return werr
-	case err != nil:
-		return err
-	case n == 0:
-		return net.ErrClosed
-	}
-	return nil
-}
-
-// park watches a connection until something comes, and then has net/http read it.
-func (l *Lot) park(p *parked) {
-	defer l.held.Done()
-	l.mu.Lock()
-	l.parked[p] = struct{}{}
-	until := time.Now().Add(l.idle)
-	select {
-	case <-l.done:
-		until = past
-	default:
-	}
-	err := p.conn.SetReadDeadline(until) // under the lock: Close's is the later one
-	l.mu.Unlock()
-	if err == nil {
-		err = p.something()
-	}
-	l.mu.Lock()
-	delete(l.parked, p)
-	l.mu.Unlock()
-	if err == nil {
-		err = p.conn.SetReadDeadline(time.Time{})
-	}
-	if err != nil {
-		p.conn.Close()
-		return
-	}
-	l.hand(p.conn)
-}
-
-// Handler is a handler of whose answers the lot takes those to nodes, and the connections with them.
-func (l *Lot) Handler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !takes(r) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		body := &wholly{ReadCloser: r.Body}
-		r.Body = body
-		a := &answer{ResponseWriter: w, header: w.Header()}
-		next.ServeHTTP(a, r)
-		if a.through {
-			return
-		}
-		// To take a connection for one that is answered at once costs more, by three wakings of goroutines, than its
-		// buffers are worth until the next request.
-		if a.later != nil && (body.read || r.ContentLength == 0) {
-			l.take(r.Context(), a)
-			return
-		}
-		a.whole(r.Context())
-	})
-}
-
-// takes reports whether a request is one of a node, which sends the next one when it has the answer to this one.
-func takes(r *http.Request) bool {
-	return strings.HasPrefix(r.URL.Path, "/v1/node/") && r.TLS != nil && r.ProtoAtLeast(1, 1) && !r.Close &&
-		(r.Method == http.MethodGet || r.Method == http.MethodPost) && r.Header.Get("Expect") == ""
-}
-
-// take answers, or has the answer made, on a connection that net/http gives away.
-func (l *Lot) take(ctx context.Context, a *answer) {
-	conn, rw, err := http.NewResponseController(a.ResponseWriter).Hijack()
-	if err != nil {
-		a.whole(ctx)
-		return
-	}
-	a.ResponseWriter = nil
-	p := of(conn)
-	if p == nil || rw.Reader.Buffered() > 0 { // what was read already would be lost to who reads next
-		a.last = true
-	}
-	l.held.Add(1)
-	go l.wait(p, conn, a) // ends with the answer, which ends with the context
-}
-
-// send writes an answer, and keeps the connection.
-func (l *Lot) send(p *parked, conn net.Conn, a *answer) {
-	// A peer who takes nothing is cut off by the deadline that the connection sets for each write.
-	if _, err := conn.Write(a.bytes()); err != nil || a.last {
-		conn.Close()
-		l.held.Done()
-		return
-	}
-	go l.park(p) // ends after l.idle, or with the lot
-}
-
-// wait has an answer made, and sends it unless the peer has gone meanwhile.
-func (l *Lot) wait(p *parked, conn net.Conn, a *answer) {
-	ctx, cancel := context.WithCancel(l.ctx)
-	defer cancel()
-	gone, watched := make(chan error, 1), p != nil
-	if watched {
-		go func() { // ends with the deadline below
-			err := p.something()
-			if !timedOut(err) {
-				cancel()
-			}
-			gone <- err
-		}()
-	}
-	good := l.make(ctx, a)
-	if watched {
-		_ = conn.SetReadDeadline(past)
-		good = timedOut(<-gone) && good
-		_ = conn.SetReadDeadline(time.Time{})
-	}
-	if !good {
-		conn.Close()
-		l.held.Done()
-		return
-	}
-	l.send(p, conn, a)
-}
-
-func timedOut(err error) bool {
-	var t net.Error
-	return errors.As(err, &t) && t.Timeout()
-}
-
-// make runs what makes an answer. What it dies of ends its connection, as net/http does it.
-func (l *Lot) make(ctx context.Context, a *answer) (good bool) {
-	defer func() {
-		if v := recover(); v != nil {
-			l.log.Error("an answer was not made", "err", v)
-		}
-	}()
-	f := a.later
-	a.later = nil
-	f(ctx, a)
-	return true
-}
-
 // Serve has a server use the lot, whose handler is the one that it has.
 func (l *Lot) Serve(srv *http.Server) error {
-	srv.Handler = l.Handler(srv.Handler)
+	srv.Handler = handler{srv.Handler}
+	srv.ConnState = func(c net.Conn, s http.ConnState) {
+		if t, ok := c.(*turn); ok && s == http.StateIdle {
+			t.idle = true
+		}
+	}
+	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, turnKey{}, c)
+	}
 	return srv.Serve(l)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -27,9 +29,15 @@ type rig struct {
 	done   chan error
 }
 
+// long are limits that no test comes near.
+var long = Limits{First: time.Minute, Idle: time.Minute}
+
 // begin serves; a test's own handler is below /v1/node/own.
-func begin(t *testing.T, idle time.Duration, own http.HandlerFunc) *rig {
+func begin(t *testing.T, limit Limits, own http.HandlerFunc) *rig {
 	t.Helper()
+	if !understood {
+		t.Fatal("crypto/tls has other fields than those that room.go knows")
+	}
 	some := httptest.NewUnstartedServer(nil) // its certificate
 	some.StartTLS()
 	config, client := some.TLS.Clone(), some.Client()
@@ -41,7 +49,11 @@ func begin(t *testing.T, idle time.Duration, own http.HandlerFunc) *rig {
 	}
 	ctx, end := context.WithCancel(t.Context())
 	r := &rig{t: t, url: "https://" + ln.Addr().String(), client: client, end: end, done: make(chan error, 1)}
-	r.lot = New(ctx, tls.NewListener(ln, config), idle, slog.New(slog.DiscardHandler))
+	r.lot, err = New(ctx, tls.NewListener(ln, config), limit,
+		slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/node/say", func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -97,7 +109,7 @@ func (r *rig) ask(method, path, body string) (answer string, code int, again boo
 
 // TestAnswers come whole on one connection, whoever writes them.
 func TestAnswers(t *testing.T) {
-	r := begin(t, time.Minute, func(w http.ResponseWriter, r *http.Request) {
+	r := begin(t, long, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Query().Get("do") {
 		case "flush":
 			fmt.Fprint(w, "one ")
@@ -111,7 +123,7 @@ func TestAnswers(t *testing.T) {
 		case "nothing":
 		}
 	})
-	large := strings.Repeat("0123456789abcdef", maxAnswer/8)
+	large := strings.Repeat("0123456789abcdef", 1<<10)
 	for i, c := range []struct {
 		method, path, body, want string
 		code                     int
@@ -133,43 +145,65 @@ func TestAnswers(t *testing.T) {
 
 // TestLater: an answer comes when it is made, on the connection of before, and the next request is served there.
 func TestLater(t *testing.T) {
-	waits, go_ := make(chan struct{}), make(chan struct{})
-	r := begin(t, time.Minute, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("X-Before", "1")
-		if !w.(*answer).Later(func(_ context.Context, w http.ResponseWriter) {
-			close(waits)
-			<-go_
-			if err := http.NewResponseController(w).Flush(); err == nil {
-				t.Error("what is kept is flushed")
+	for _, c := range []struct{ name, method, body string }{{"without a body", "GET", ""},
+		{"with one", "POST", "hello"}} {
+		t.Run(c.name, func(t *testing.T) {
+			waits := make(chan func(), 1)
+			looked := 0
+			r := begin(t, long, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("X-Before", "1")
+				b, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				if !w.(*asked).Later(time.Minute, func(end error, w http.ResponseWriter, again func()) bool {
+					if looked++; looked < 3 {
+						waits <- again
+						return false
+					}
+					if err := http.NewResponseController(w).Flush(); err == nil {
+						t.Error("what is kept is flushed")
+					}
+					w.WriteHeader(http.StatusAccepted)
+					fmt.Fprint(w, string(b), strings.Repeat("x", 1<<14))
+					return true
+				}) {
+					t.Error("it is not to come later")
+				}
+			})
+			r.ask("GET", "/v1/node/say", "")
+			go func() { (<-waits)(); (<-waits)() }() // ends when the request has been looked at twice
+			answer, code, again := r.ask(c.method, "/v1/node/own", c.body)
+			if len(answer) != len(c.body)+1<<14 || code != http.StatusAccepted || !again {
+				t.Errorf("got %d bytes, %d, known connection %v", len(answer), code, again)
 			}
-			w.WriteHeader(http.StatusAccepted)
-			fmt.Fprint(w, strings.Repeat("x", 2*maxAnswer))
-		}) {
-			t.Error("it is not to come later")
-		}
-	})
-	r.ask("GET", "/v1/node/say", "")
-	go func() { <-waits; close(go_) }() // ends when the request waits
-	answer, code, again := r.ask("GET", "/v1/node/own", "")
-	if len(answer) != 2*maxAnswer || code != http.StatusAccepted || !again {
-		t.Errorf("got %d bytes, %d, known connection %v", len(answer), code, again)
-	}
-	if _, code, again := r.ask("GET", "/v1/node/say", ""); code != 204 || !again {
-		t.Errorf("got %d, known connection %v", code, again)
+			if _, code, again := r.ask("GET", "/v1/node/say", ""); code != 204 || !again {
+				t.Errorf("got %d, known connection %v", code, again)
+			}
+		})
 	}
 }
 
-// TestGone: who does not wait any more ends what makes his answer, and a server that ends has it made.
+// TestGone: an answer for which nobody waits any more is made no more, and a server that ends, or a time that is over,
+// has it made.
 func TestGone(t *testing.T) {
-	for _, c := range []string{"the peer goes", "the server ends"} {
-		t.Run(c, func(t *testing.T) {
-			waits, over := make(chan struct{}), make(chan struct{})
-			r := begin(t, time.Minute, func(w http.ResponseWriter, _ *http.Request) {
-				w.(*answer).Later(func(ctx context.Context, w http.ResponseWriter) {
-					close(waits)
-					<-ctx.Done()
+	for _, c := range []struct {
+		name  string
+		limit time.Duration
+		want  error
+	}{{"the peer goes", time.Minute, context.Canceled}, {"the server ends", time.Minute, context.Canceled},
+		{"the time is over", 50 * time.Millisecond, context.DeadlineExceeded}} {
+		t.Run(c.name, func(t *testing.T) {
+			waits, over := make(chan struct{}, 1), make(chan error, 1)
+			r := begin(t, long, func(w http.ResponseWriter, _ *http.Request) {
+				w.(*asked).Later(c.limit, func(end error, w http.ResponseWriter, _ func()) bool {
+					if end == nil {
+						waits <- struct{}{}
+						return false
+					}
 					w.WriteHeader(http.StatusServiceUnavailable)
-					close(over)
+					over <- end
+					return true
 				})
 			})
 			ctx, cancel := context.WithCancel(t.Context())
@@ -189,27 +223,51 @@ func TestGone(t *testing.T) {
 				got <- a.StatusCode
 			}()
 			<-waits
-			if c == "the peer goes" {
+			switch c.name {
+			case "the peer goes":
 				cancel()
-			} else {
+			case "the server ends":
 				r.end()
 			}
-			<-over
-			if code := <-got; c != "the peer goes" && code != http.StatusServiceUnavailable {
+			if end := <-over; !errors.Is(end, c.want) {
+				t.Errorf("it ends with %v, want %v", end, c.want)
+			}
+			if code := <-got; c.name != "the peer goes" && code != http.StatusServiceUnavailable {
 				t.Errorf("got %d", code)
 			}
 		})
 	}
 }
 
+// TestGoneAtOnce: a handler that waits in net/http's own way learns that its peer has gone.
+func TestGoneAtOnce(t *testing.T) {
+	over := make(chan struct{})
+	begun := make(chan struct{})
+	r := begin(t, long, func(_ http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-r.Context().Done()
+		close(over)
+	})
+	c := r.dial()
+	fmt.Fprint(c.conn, "GET /v1/node/own HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-begun
+	c.conn.Close()
+	<-over
+}
+
 // late makes an answer later.
 func late(w http.ResponseWriter, _ *http.Request) {
-	w.(*answer).Later(func(_ context.Context, w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) })
+	if !w.(*asked).Later(time.Minute, func(_ error, w http.ResponseWriter, _ func()) bool {
+		w.WriteHeader(http.StatusNoContent)
+		return true
+	}) {
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 // TestSilent: a connection on which nothing comes is closed after a time.
 func TestSilent(t *testing.T) {
-	r := begin(t, 50*time.Millisecond, late)
+	r := begin(t, Limits{First: time.Minute, Idle: 50 * time.Millisecond}, late)
 	c := r.dial()
 	if code, _ := c.get("/v1/node/own"); code != 204 {
 		t.Errorf("got %d", code)
@@ -219,25 +277,58 @@ func TestSilent(t *testing.T) {
 	}
 }
 
-// TestPipelined: of requests that are sent without waiting for answers the first is answered, and the sender is told
-// that no other will be.
+// TestPipelined: of requests that are sent without waiting for answers each is answered.
 func TestPipelined(t *testing.T) {
-	r := begin(t, time.Minute, late)
-	c := r.dial()
-	one := "GET /v1/node/own HTTP/1.1\r\nHost: x\r\n\r\n"
-	fmt.Fprint(c.conn, one+one)
-	if code, end := c.answer(); code != 204 || !end {
-		t.Errorf("got %d, connection ends %v", code, end)
+	for name, one := range map[string]string{"late": "GET /v1/node/own HTTP/1.1\r\nHost: x\r\n\r\n",
+		"at once":   "GET /v1/node/say HTTP/1.1\r\nHost: x\r\n\r\n",
+		"with body": "POST /v1/node/own HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"} {
+		t.Run(name, func(t *testing.T) {
+			r := begin(t, long, late)
+			c := r.dial()
+			fmt.Fprint(c.conn, one+one+one)
+			for range 3 {
+				if code, end := c.answer(); code != 204 || end {
+					t.Errorf("got %d, connection ends %v", code, end)
+				}
+			}
+			if code, _ := c.get("/v1/node/own"); code != 204 {
+				t.Errorf("the next one: %d", code)
+			}
+		})
 	}
-	if _, err := c.in.ReadByte(); err != io.EOF {
-		t.Errorf("got %v", err)
+}
+
+// TestNextWhileWaiting: a request that comes while another one waits for its answer is answered after it.
+func TestNextWhileWaiting(t *testing.T) {
+	waits := make(chan func(), 1)
+	made := false
+	r := begin(t, long, func(w http.ResponseWriter, _ *http.Request) {
+		w.(*asked).Later(time.Minute, func(_ error, w http.ResponseWriter, again func()) bool {
+			if !made {
+				made = true
+				waits <- again
+				return false
+			}
+			w.WriteHeader(http.StatusAccepted)
+			return true
+		})
+	})
+	c := r.dial()
+	fmt.Fprint(c.conn, "GET /v1/node/own HTTP/1.1\r\nHost: x\r\n\r\n")
+	again := <-waits
+	fmt.Fprint(c.conn, "GET /v1/node/say HTTP/1.1\r\nHost: x\r\n\r\n")
+	again()
+	for _, want := range []int{202, 204} {
+		if code, _ := c.answer(); code != want {
+			t.Errorf("got %d, want %d", code, want)
+		}
 	}
 }
 
 // TestPanic: what makes an answer later and fails takes its connection with it, and nothing else.
 func TestPanic(t *testing.T) {
-	r := begin(t, time.Minute, func(w http.ResponseWriter, _ *http.Request) {
-		w.(*answer).Later(func(context.Context, http.ResponseWriter) { panic("a defect") })
+	r := begin(t, long, func(w http.ResponseWriter, _ *http.Request) {
+		w.(*asked).Later(time.Minute, func(error, http.ResponseWriter, func()) bool { panic("a defect") })
 	})
 	c := r.dial()
 	fmt.Fprint(c.conn, "GET /v1/node/own HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -249,9 +340,51 @@ func TestPanic(t *testing.T) {
 	}
 }
 
+// TestPlainHTTP: who speaks no TLS is told so.
+func TestPlainHTTP(t *testing.T) {
+	r := begin(t, long, nil)
+	c, err := net.Dial("tcp", strings.TrimPrefix(r.url, "https://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	b, _ := io.ReadAll(c) // the rest of the request was not read, which may be told as an error
+	if !strings.Contains(string(b), "400 Bad Request") {
+		t.Errorf("got %q", b)
+	}
+}
+
+// TestSlow: who begins a handshake or a request and does not end it is closed, and more of them than are served at a
+// time keep nobody else out.
+func TestSlow(t *testing.T) {
+	r := begin(t, Limits{First: 5 * time.Second, Idle: time.Minute}, nil)
+	var slow []net.Conn
+	for i := range 2 * most {
+		c, err := net.Dial("tcp", strings.TrimPrefix(r.url, "https://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, "\x16\x03\x01\x02\x00\x01"[:1+i%6])
+		slow = append(slow, c)
+	}
+	if _, code, _ := r.ask("GET", "/v1/node/say", ""); code != 204 {
+		t.Errorf("got %d", code)
+	}
+	for i, c := range slow {
+		if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(c); err != nil && os.IsTimeout(err) {
+			t.Fatalf("connection %d is open after a minute", i)
+		}
+	}
+}
+
 // TestStrangers: peers who begin no handshake keep nobody out.
 func TestStrangers(t *testing.T) {
-	r := begin(t, time.Minute, nil)
+	r := begin(t, long, nil)
 	for range 300 {
 		c, err := net.Dial("tcp", strings.TrimPrefix(r.url, "https://"))
 		if err != nil {

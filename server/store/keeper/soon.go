@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -17,6 +18,9 @@ type Batch struct {
 	done chan struct{}     // closed when err is set
 	err  error
 	word bool // something in it is to be told
+
+	mu    sync.Mutex
+	calls []func() // when it is over
 }
 
 func newBatch() *Batch { return &Batch{m: map[string][]byte{}, done: make(chan struct{})} }
@@ -35,6 +39,44 @@ func (b *Batch) over() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// Then has f called when the batch was written, or could not be: at once where that was. f does not wait for anything.
+func (b *Batch) Then(f func()) {
+	if b != nil {
+		b.mu.Lock()
+		if !b.over() {
+			b.calls = append(b.calls, f)
+			b.mu.Unlock()
+			return
+		}
+		b.mu.Unlock()
+	}
+	f()
+}
+
+// Over reports whether the batch was written, or why it was not (it will be tried again).
+func (b *Batch) Over() (over bool, err error) {
+	if b == nil {
+		return true, nil
+	}
+	if !b.over() {
+		return false, nil
+	}
+	return true, help(b.err)
+}
+
+// finish tells all who wait for the batch what came of it.
+func (b *Batch) finish(err error) {
+	b.mu.Lock()
+	b.err = err
+	close(b.done)
+	calls := b.calls
+	b.calls = nil
+	b.mu.Unlock()
+	for _, f := range calls {
+		f()
 	}
 }
 
@@ -69,8 +111,10 @@ func (k *Keeper) set(key string, v any, word bool) {
 }
 
 // Wait returns when all that was put before is durable, or why it is not (it will be tried again).
-func (k *Keeper) Wait(ctx context.Context) error {
-	b := k.Last()
+func (k *Keeper) Wait(ctx context.Context) error { return k.WaitFor(ctx, k.Last()) }
+
+// WaitFor is Wait for what a batch has.
+func (k *Keeper) WaitFor(ctx context.Context, b *Batch) error {
 	if b == nil {
 		return nil
 	}
@@ -163,8 +207,7 @@ func (k *Keeper) flush() bool {
 		}
 	}
 	k.mu.Unlock()
-	b.err = err
-	close(b.done)
+	b.finish(err)
 	if err == nil && b.word && k.stored != nil {
 		k.stored()
 	}
