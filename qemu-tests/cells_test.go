@@ -27,7 +27,7 @@ func TestBootCells(t *testing.T) {
 	installed(t, uefi)
 	need.Tools(t, "grub-install", "grub-mkconfig", "extlinux", "objcopy", "mkfs.xfs", "mkfs.btrfs", "btrfs", "lvm",
 		"mdadm", "insmod", uml.Program)
-	b := setup(t, 90*time.Minute, lab.Options{})
+	b := setup(t, 5*time.Hour, lab.Options{})
 	for _, loader := range osimage.CellLoaders {
 		t.Run(loader, func(t *testing.T) {
 			for _, root := range osimage.CellRoots {
@@ -49,7 +49,7 @@ var cellFacts = map[string]struct{ fs, layers string }{
 
 // cell is one machine.
 func (all *bench) cell(t *testing.T, loader, root string) {
-	ctx, cancel := context.WithTimeout(all.ctx, patience(8*time.Minute))
+	ctx, cancel := context.WithTimeout(all.ctx, patience(12*time.Minute))
 	defer cancel()
 	b := &bench{T: t, Site: all.Site, ctx: ctx, dir: all.dir}
 	c, err := osimage.MakeCell(ctx, osimage.Cache(), loader, root, nil)

@@ -24,7 +24,7 @@ func TestCells(t *testing.T) {
 	need.Root(t)
 	need.Tools(t, "mmdebstrap", "sfdisk", "mkfs.fat", "mcopy", "objcopy", "grub-install", "grub-mkconfig", "extlinux",
 		"mkfs.xfs", "mkfs.btrfs", "btrfs", "lvm", "mdadm", "insmod", uml.Program)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Hour)
 	defer cancel()
 	for _, loader := range CellLoaders {
 		t.Run(loader, func(t *testing.T) {
