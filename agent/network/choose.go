@@ -63,20 +63,42 @@ func candidates(nics []Interface) []candidate {
 	return out
 }
 
-// waitNIC waits for the interface that the site names, or that the node booted from; nil when it does not come.
-func waitNIC(ctx context.Context, o *Options, changed <-chan struct{}) (*Interface, error) {
-	timeout := time.NewTimer(o.WaitNIC)
+// watchNICs gives the interfaces to look, now and after each change, until it has what it waits for, and to late each
+// time that the wait is over, which may be content with what there is.
+func watchNICs(ctx context.Context, o *Options, changed <-chan struct{}, wait time.Duration,
+	look, late func([]Interface) bool) error {
+	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
-	said := false
 	for {
 		nics, err := o.System.Interfaces()
 		if err != nil {
-			return nil, fmt.Errorf("listing the network interfaces: %w", err)
+			return fmt.Errorf("listing the network interfaces: %w", err)
 		}
+		if look(nics) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+		case <-timeout.C:
+			if late(nics) {
+				return nil
+			}
+			timeout.Reset(time.Minute)
+		}
+	}
+}
+
+// waitNIC waits for the interface that the site names, or that the node booted from; nil when it does not come.
+func waitNIC(ctx context.Context, o *Options, changed <-chan struct{}) (nic *Interface, err error) {
+	said := false
+	err = watchNICs(ctx, o, changed, o.WaitNIC, func(nics []Interface) bool {
 		for _, n := range nics {
 			if o.Wiring.NIC != "" && wiring.Is(o.Wiring.NIC, n.Name, n.MAC) ||
 				o.Wiring.NIC == "" && n.MAC.String() == o.BootMAC.String() {
-				return &n, nil
+				nic = &n
+				return true
 			}
 		}
 		if !said && o.Wiring.NIC != "" {
@@ -85,35 +107,26 @@ func waitNIC(ctx context.Context, o *Options, changed <-chan struct{}) (*Interfa
 			o.Log.Info("waiting for the NIC that the node booted from", "mac", o.BootMAC, "there", names(nics))
 		}
 		said = true
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-changed:
-		case <-timeout.C:
-			if o.Wiring.NIC != "" {
-				o.Log.Error("the NIC that the settings name is not there; waiting for it, and using no other. Is its "+
-					"driver in the boot directory?", "wanted", o.Wiring.NIC, "there", names(nics))
-				timeout.Reset(time.Minute)
-				continue
-			}
-			o.Log.Warn("the NIC that the node booted from did not appear; trying every other. Is its driver in the "+
-				"boot directory?", "mac", o.BootMAC, "there", names(nics))
-			return nil, nil
+		return false
+	}, func(nics []Interface) bool {
+		if o.Wiring.NIC != "" {
+			o.Log.Error("the NIC that the settings name is not there; waiting for it, and using no other. Is its "+
+				"driver in the boot directory?", "wanted", o.Wiring.NIC, "there", names(nics))
+			return false
 		}
-	}
+		o.Log.Warn("the NIC that the node booted from did not appear; trying every other. Is its driver in the "+
+			"boot directory?", "mac", o.BootMAC, "there", names(nics))
+		return true
+	})
+	return nic, err
 }
 
 // waitCarrier switches every interface on and waits until one has carrier, then until none has changed for a moment.
-func waitCarrier(ctx context.Context, o *Options, changed <-chan struct{}) ([]candidate, error) {
-	timeout := time.NewTimer(o.WaitCarrier)
-	defer timeout.Stop()
+func waitCarrier(ctx context.Context, o *Options, changed <-chan struct{}) (found []candidate, err error) {
 	said := false
-	for {
-		nics, err := o.System.Interfaces()
-		if err != nil {
-			return nil, fmt.Errorf("listing the network interfaces: %w", err)
-		}
-		var live []Interface
+	var live []Interface
+	err = watchNICs(ctx, o, changed, o.WaitCarrier, func(nics []Interface) bool {
+		live = nil
 		for _, n := range nics {
 			if err := o.System.SetUp(n.Name); err != nil {
 				o.Log.Warn("this interface cannot be switched on", "nic", n.Name, "error", err)
@@ -123,29 +136,29 @@ func waitCarrier(ctx context.Context, o *Options, changed <-chan struct{}) ([]ca
 			}
 		}
 		if len(live) > 0 && len(live) == len(nics) {
-			return candidates(live), nil
+			found = candidates(live)
+			return true
 		}
 		if !said {
 			o.Log.Info("waiting for a link", "nics", names(nics))
 			said = true
 		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-changed:
-		case <-timeout.C:
-			switch {
-			case len(live) > 0:
-				return candidates(live), nil
-			case len(nics) > 0:
-				o.Log.Warn("no NIC has a link; trying them all. Is the cable plugged in?", "nics", names(nics))
-				return candidates(nics), nil
-			}
-			o.Log.Error("the kernel knows no NIC: its driver is missing in the boot directory (mkimage --modules), " +
-				"or it is off in the firmware setup; waiting for one")
-			timeout.Reset(time.Minute)
+		return false
+	}, func(nics []Interface) bool {
+		switch {
+		case len(live) > 0:
+			found = candidates(live)
+			return true
+		case len(nics) > 0:
+			o.Log.Warn("no NIC has a link; trying them all. Is the cable plugged in?", "nics", names(nics))
+			found = candidates(nics)
+			return true
 		}
-	}
+		o.Log.Error("the kernel knows no NIC: its driver is missing in the boot directory (mkimage --modules), " +
+			"or it is off in the firmware setup; waiting for one")
+		return false
+	})
+	return found, err
 }
 
 func names(nics []Interface) string {

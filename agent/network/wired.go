@@ -14,35 +14,26 @@ import (
 
 // waitMembers waits until the members of the bond are there, the boot NIC first. Those that do not come are named, and
 // it is made of the others: a machine with a broken card is to be reached by the one that is left.
-func waitMembers(ctx context.Context, o *Options, changed <-chan struct{}) ([]candidate, error) {
-	timeout := time.NewTimer(o.WaitNIC)
-	defer timeout.Stop()
-	for over := false; ; {
-		nics, err := o.System.Interfaces()
-		if err != nil {
-			return nil, fmt.Errorf("listing the network interfaces: %w", err)
+func waitMembers(ctx context.Context, o *Options, changed <-chan struct{}) (found []candidate, err error) {
+	err = watchNICs(ctx, o, changed, o.WaitNIC, func(nics []Interface) bool {
+		there, missing := members(o, nics)
+		if len(there) == 0 || len(missing) > 0 {
+			return false
 		}
-		members, missing := members(o, nics)
-		switch {
-		case len(members) > 0 && len(missing) == 0:
-			return members, nil
-		case len(members) > 0 && over:
-			o.Log.Warn("the bond is made without NICs that are not there. Are their drivers in the boot directory?",
-				"missing", strings.Join(missing, " "), "there", names(nics))
-			return members, nil
-		case over:
+		found = there
+		return true
+	}, func(nics []Interface) bool {
+		there, missing := members(o, nics)
+		if len(there) == 0 {
 			o.Log.Error("no NIC of the bond is there; waiting for one", "bond", o.Wiring.Bond, "there", names(nics))
-			over = false
-			timeout.Reset(time.Minute)
+			return false
 		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-changed:
-		case <-timeout.C:
-			over = true
-		}
-	}
+		o.Log.Warn("the bond is made without NICs that are not there. Are their drivers in the boot directory?",
+			"missing", strings.Join(missing, " "), "there", names(nics))
+		found = there
+		return true
+	})
+	return found, err
 }
 
 // members are the NICs of the bond that are there, and the words of those that are not.
