@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -191,18 +190,8 @@ func without(s System, l esp.Loader, arch string, why error) error {
 			"older entry comes first", why, b.Path)
 	}
 	return fmt.Errorf("%w: only a boot entry can name its boot loader %s, and none was put into the boot order: %w. "+
-		"Add one in the firmware setup, or with efibootmgr from the restored system; %s", ErrUnbootable, l.Path, why,
-		fallbackAdvice(l, arch))
-}
-
-// fallbackAdvice says how a disk starts without an entry.
-func fallbackAdvice(l esp.Loader, arch string) string {
-	back := "EFI/BOOT/BOOT" + strings.ToUpper(arch) + ".EFI"
-	words := fmt.Sprintf("or have it start without one: copy %s to %s on its EFI system partition", l.Path, back)
-	if strings.HasPrefix(strings.ToLower(path.Base(l.Path)), "shim") {
-		words += fmt.Sprintf(", and the grub%s.efi beside it", arch)
-	}
-	return words + ", best before it is captured (grub-install --force-extra-removable and bootctl install do so)"
+		"Add one in the firmware setup, or with efibootmgr from the restored system; or have it start without one: %s",
+		ErrUnbootable, l.Path, why, esp.Copy(l.Path, arch))
 }
 
 // hint adds what helps to the ways in which firmware refuses.

@@ -3,6 +3,8 @@ package image
 import (
 	"slices"
 	"strings"
+
+	"github.com/diskcast/diskcast/internal/volume/esp"
 )
 
 // StartNotes are what the operator should know of how a disk with this image starts, whatever the machine.
@@ -19,9 +21,13 @@ func (c *Config) StartNotes() []string {
 		return []string{"its EFI system partition has no boot loader that is known: no UEFI machine starts it by " +
 			"itself"}
 	default:
-		return []string{"it has no EFI/BOOT/BOOT*.EFI: a UEFI machine starts it only by a boot entry for " +
+		words := "it has no EFI/BOOT/BOOT*.EFI: a UEFI machine starts it only by a boot entry for " +
 			strings.Join(e.Loaders[:min(len(e.Loaders), 4)], ", ") +
-			", which a node makes after a restore; a disk that is put into another machine needs its entry there"}
+			", which a node makes after a restore; a disk that is put into another machine needs its entry there"
+		if arch := esp.ArchOf(e.Loaders[0]); arch != "" {
+			words += ". For machines whose firmware keeps none: " + esp.Copy(e.Loaders[0], arch)
+		}
+		return []string{words}
 	}
 }
 

@@ -17,7 +17,12 @@ func TestStartNotes(t *testing.T) {
 			Loaders: []string{"EFI/debian/shimx64.efi"}}, ""},
 		"loaders without fallback": {&EFI{Loaders: []string{"EFI/debian/shimx64.efi", "EFI/debian/grubx64.efi"}},
 			"no EFI/BOOT/BOOT*.EFI: a UEFI machine starts it only by a boot entry for EFI/debian/shimx64.efi, " +
-				"EFI/debian/grubx64.efi"},
+				"EFI/debian/grubx64.efi, which a node makes after a restore; a disk that is put into another machine " +
+				"needs its entry there. For machines whose firmware keeps none: copy EFI/debian/shimx64.efi to " +
+				"EFI/BOOT/BOOTX64.EFI on its EFI system partition, and the grubx64.efi beside it, best before it is " +
+				"captured"},
+		"a loader whose name says no processor": {&EFI{Loaders: []string{"EFI/Microsoft/Boot/bootmgfw.efi"}},
+			"needs its entry there"},
 		"nothing to start": {&EFI{}, "no UEFI machine starts it by itself"},
 		"not readable":     {&EFI{Problem: "partition 1: its boot sector is damaged"}, "is not known: partition 1"},
 	} {
