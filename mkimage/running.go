@@ -18,6 +18,7 @@ import (
 	"github.com/diskcast/diskcast/internal/accel"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/mkimage/machine"
+	"github.com/diskcast/diskcast/mkimage/scratch"
 )
 
 // codeError ends the program with a code of its own.
@@ -154,14 +155,14 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err err
 		defer f.Close()
 		m.Console = f
 	}
-	temp, err := os.MkdirTemp("", "mkimage-image-")
+	temp, err := scratch.Make("", "mkimage-image-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp)
+	defer func() { err = errors.Join(err, temp.Remove()) }()
 	if o.image != "" {
 		var done func() error
-		if ctx, done, err = o.open(ctx, m, temp, stderr); err != nil {
+		if ctx, done, err = o.open(ctx, m, temp.Path, stderr); err != nil {
 			return err
 		}
 		defer func() { err = worst(done(), err) }()

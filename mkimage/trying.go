@@ -22,6 +22,7 @@ import (
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/look"
 	"github.com/diskcast/diskcast/mkimage/machine"
+	"github.com/diskcast/diskcast/mkimage/scratch"
 )
 
 // testOptions are the flags of `mkimage test`.
@@ -100,11 +101,11 @@ func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr
 	if _, err := exec.LookPath(accel.QEMU); err != nil {
 		return fmt.Errorf("%w; install QEMU (Debian: qemu-system-x86)", err)
 	}
-	temp, err := os.MkdirTemp("", "mkimage-test-")
+	temp, err := scratch.Make("", "mkimage-test-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp)
+	defer func() { err = errors.Join(err, temp.Remove()) }()
 	r := &tried{Memory: o.memory}
 	if r.Memory == 0 {
 		r.Memory = int(max(look.LeastMemory, look.MemoryNeed(d.Manifest)) >> 20)
@@ -116,17 +117,17 @@ func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr
 	r.Accelerator = a.Name
 	ctx, cancel := machine.Deadline(ctx, o.limit)
 	defer cancel()
-	s, err := startServer(ctx, program, temp, d.Path)
+	s, err := startServer(ctx, program, temp.Path, d.Path)
 	if err != nil {
 		return err
 	}
 	defer s.stop()
-	disk, serial := filepath.Join(temp, "disk.raw"), o.serial
+	disk, serial := filepath.Join(temp.Path, "disk.raw"), o.serial
 	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 1<<30)); err != nil {
 		return err
 	}
 	if serial == "" {
-		serial = filepath.Join(temp, "console.log")
+		serial = filepath.Join(temp.Path, "console.log")
 	}
 	console, err := os.Create(serial)
 	if err != nil {

@@ -7,31 +7,42 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/diskcast/diskcast/mkimage/scratch"
 	"golang.org/x/sys/unix"
 )
 
 // Publish puts the files into the directory out in one step. A directory that is there already must be a boot
 // directory, or empty; what is in it and not in files is gone afterwards.
-func Publish(out string, files map[string][]byte) error {
+func Publish(out string, files map[string][]byte) (err error) {
 	// A link stays a link, and what it leads to is replaced.
 	if real, err := filepath.EvalSymlinks(out); err == nil {
 		out = real
+	}
+	out, err = filepath.Abs(out)
+	if err != nil {
+		return err
 	}
 	exists, err := replaceable(out)
 	if err != nil {
 		return err
 	}
-	parent := filepath.Dir(filepath.Clean(out))
+	inPlace := staysPut(out)
+	parent := filepath.Dir(out)
+	if inPlace {
+		parent = out
+	}
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return err
 	}
 	// In the same folder, because a rename does not cross file systems.
-	temp, err := os.MkdirTemp(parent, "."+filepath.Base(out)+".new-")
+	d, err := scratch.Make(parent, newPrefix(out))
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp)
+	defer func() { err = errors.Join(err, d.Remove()) }()
+	temp := d.Path
 	if err := os.Chmod(temp, 0o755); err != nil {
 		return err
 	}
@@ -46,9 +57,12 @@ func Publish(out string, files map[string][]byte) error {
 			return err
 		}
 	}
-	if !exists {
+	switch {
+	case inPlace:
+		err = replaceFiles(temp, out, files)
+	case !exists:
 		err = os.Rename(temp, out)
-	} else {
+	default:
 		// The old one then is in temp, and is removed there.
 		err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, out, unix.RENAME_EXCHANGE)
 		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
@@ -59,6 +73,21 @@ func Publish(out string, files map[string][]byte) error {
 		return fmt.Errorf("put %s into place: %w", out, err)
 	}
 	return syncDir(parent)
+}
+
+// newPrefix is how the names of folders begin in which a new directory is made.
+func newPrefix(out string) string { return "." + filepath.Base(out) + ".new-" }
+
+// staysPut tells whether the directory cannot be put somewhere else: something is mounted on it, or whoever calls is in
+// it and would be left in a folder that is gone. Its files are replaced then, each in one step.
+func staysPut(out string) bool {
+	is, err := os.Stat(out)
+	if at, err2 := os.Stat("."); err == nil && err2 == nil && os.SameFile(at, is) {
+		return true
+	}
+	var st unix.Statx_t
+	err = unix.Statx(unix.AT_FDCWD, out, 0, unix.STATX_BASIC_STATS, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
 // CheckOut tells at once whether Publish could put a directory there: what is wrong after minutes of work is wrong now.
@@ -72,6 +101,10 @@ func CheckOut(out string) error {
 		return fmt.Errorf("%s is a symbolic link to %s, which leads nowhere (%w): make that folder, or remove the link",
 			out, to, err)
 	}
+	out, err := filepath.Abs(out)
+	if err != nil {
+		return err
+	}
 	st, err := os.Stat(out)
 	switch {
 	case err == nil && !st.IsDir():
@@ -82,7 +115,11 @@ func CheckOut(out string) error {
 		}
 	}
 	// The new one is made beside the old one, in the nearest folder that is there.
-	for at := filepath.Dir(filepath.Clean(out)); ; at = filepath.Dir(at) {
+	first := filepath.Dir(out)
+	if staysPut(out) {
+		first = out
+	}
+	for at := first; ; at = filepath.Dir(at) {
 		st, err := os.Stat(at)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -109,6 +146,9 @@ func replaceable(out string) (exists bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { // what was killed in the middle
+		return strings.HasPrefix(e.Name(), newPrefix(out))
+	})
 	if len(entries) == 0 {
 		return true, nil
 	}
@@ -175,17 +215,17 @@ func writeSynced(name string, data []byte) error {
 }
 
 // WriteFile puts one file into place in one step.
-func WriteFile(name string, data []byte) error {
+func WriteFile(name string, data []byte) (err error) {
 	if real, err := filepath.EvalSymlinks(name); err == nil {
 		name = real
 	}
 	dir := filepath.Dir(name)
-	temp, err := os.MkdirTemp(dir, "."+filepath.Base(name)+".new-")
+	temp, err := scratch.Make(dir, newPrefix(name))
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp)
-	file := filepath.Join(temp, "file")
+	defer func() { err = errors.Join(err, temp.Remove()) }()
+	file := filepath.Join(temp.Path, "file")
 	if err := writeSynced(file, data); err != nil {
 		return err
 	}

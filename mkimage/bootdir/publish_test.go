@@ -2,6 +2,7 @@ package bootdir
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -10,10 +11,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	contract "github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/mkimage/secureboot/secureboottest"
 )
 
@@ -108,6 +112,49 @@ func TestPublishSparesOtherFolders(t *testing.T) {
 	}
 	if d := cmp.Diff(map[string][]byte{"letter": []byte("dear")}, content(t, home)); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestPublishAround has what a killed run left, and a directory that is the working one and cannot be exchanged.
+func TestPublishAround(t *testing.T) {
+	dir := t.TempDir()
+	out, left := filepath.Join(dir, "boot"), filepath.Join(dir, ".boot.new-1")
+	old := time.Now().Add(-time.Hour)
+	if err := errors.Join(os.MkdirAll(left, 0o755), os.Chtimes(left, old, old), CheckOut(out),
+		Publish(out, version(1))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); err == nil {
+		t.Error("what a killed run left is still there")
+	}
+	t.Chdir(out)
+	if err := errors.Join(CheckOut("."), Publish(".", version(2))); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(version(2), content(t, ".")); diff != "" {
+		t.Errorf("the working directory (-want +got):\n%s", diff)
+	}
+}
+
+// TestPublishOnMount has a directory that something is mounted on: in a container, a volume.
+func TestPublishOnMount(t *testing.T) {
+	need.Root(t)
+	out := filepath.Join(t.TempDir(), "boot")
+	if err := errors.Join(os.Mkdir(out, 0o755), unix.Mount("tmpfs", out, "tmpfs", 0, "size=1m")); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(out, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	for n := 1; n < 3; n++ {
+		if err := errors.Join(CheckOut(out), Publish(out, version(n))); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(version(n), content(t, out)); diff != "" {
+			t.Errorf("version %d (-want +got):\n%s", n, diff)
+		}
 	}
 }
 

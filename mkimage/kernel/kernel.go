@@ -17,6 +17,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/mkimage/pack"
+	"github.com/diskcast/diskcast/mkimage/scratch"
 )
 
 // Options name the inputs.
@@ -66,7 +67,7 @@ type Kernel struct {
 	Sources []bootdir.Source
 
 	vmlinuz []byte
-	temp    string
+	temp    *scratch.Dir
 	roots   []*os.Root
 }
 
@@ -76,7 +77,7 @@ const maxVmlinuz = 512 << 20
 // Open finds the kernel and its modules; OpenFirmware adds firmware. Packages are unpacked into a temporary folder that
 // Close removes.
 func Open(o Options) (*Kernel, error) {
-	temp, err := os.MkdirTemp("", "mkimage-")
+	temp, err := scratch.Make("", "mkimage-kernel-")
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +124,7 @@ func (k *Kernel) Close() error {
 	for _, r := range k.roots {
 		errs = append(errs, r.Close())
 	}
-	return errors.Join(append(errs, os.RemoveAll(k.temp))...)
+	return errors.Join(append(errs, k.temp.Remove())...)
 }
 
 // Vmlinuz is the kernel image.

@@ -19,7 +19,7 @@ import (
 // unpack writes what mkimage may need of a package into a temporary folder. The folder is an os.Root: whatever names
 // and links the package has, nothing is written or read outside it. part says what is wanted of it.
 func (k *Kernel) unpack(name, part string) (fs.FS, error) {
-	dir := filepath.Join(k.temp, strconv.Itoa(len(k.roots)))
+	dir := filepath.Join(k.temp.Path, strconv.Itoa(len(k.roots)))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}

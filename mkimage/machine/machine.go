@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/accel"
+	"github.com/diskcast/diskcast/mkimage/scratch"
 )
 
 // Options describe the machine.
@@ -60,12 +61,12 @@ var (
 // Run starts the machine, and calls then, if it is not nil, when the console has said what was waited for; the machine
 // is switched off afterwards. ctx's end is ErrTime where its cause is that.
 func Run(ctx context.Context, o Options, then func(context.Context) error) (err error) {
-	dir, err := os.MkdirTemp("", "mkimage-run-")
+	dir, err := scratch.Make("", "mkimage-run-")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	args, err := o.args(dir)
+	defer func() { err = errors.Join(err, dir.Remove()) }()
+	args, err := o.args(dir.Path)
 	if err != nil {
 		return err
 	}
