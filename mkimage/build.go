@@ -105,6 +105,12 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 	if tools != nil && tools.note != "" {
 		r.Notes = append(r.Notes, tools.note)
 	}
+	if tools != nil && tools.signer != nil {
+		if why := tools.signer.Dated(time.Now()); why != "" {
+			r.Notes = append(r.Notes, "--cert: "+why+": EDK II looks at no dates, but other firmware may refuse what "+
+				"is signed")
+		}
+	}
 	if c.Userland, err = archive(c.Arch); err != nil {
 		return nil, err
 	}
@@ -148,6 +154,10 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 				"kernel unpacks it into a file system that has half of the memory: "+
 				"with less, the node says that the archive did not fit; fewer --modules or less --firmware make it "+
 				"smaller", need>>20, look.LeastMemory>>20))
+	}
+	if u, err := url.Parse(o.server); err == nil && o.server != "" && u.Port() == "" {
+		r.Notes = append(r.Notes, "--server names no port, so that nodes ask port 443; diskcast serve listens on 8443 "+
+			"where --listen says nothing else")
 	}
 	if o.server == "" {
 		r.Notes = append(r.Notes,
@@ -313,6 +323,11 @@ func (o *options) openLoaders(r *result, arch contract.Arch) (*secureboot.Loader
 	l, err := secureboot.Open(arch, o.shim, o.grub)
 	// Without one word about them, what is installed decides; with one, both are wanted.
 	if errors.Is(err, secureboot.ErrMissing) && o.shim == "" && o.grub == "" {
+		if o.media.boot && o.media.sign != "" {
+			r.Notes = append(r.Notes, "no shim and GRUB in the directory: of machines with Secure Boot on, those "+
+				"start whose firmware has the certificate of --cert, with `diskcast serve --uefi-loader uki`")
+			return nil, nil
+		}
 		r.Notes = append(r.Notes,
 			fmt.Sprintf("no shim and GRUB in the directory: machines with Secure Boot on cannot start from it; %v "+
 				"(or --shim %s)", err, noLoaders))
@@ -389,6 +404,9 @@ func (o *options) check() error {
 	if o.ipxeShim != "" && o.out == "" {
 		return errors.New("--ipxe-shim is for machines that boot from the network: name a boot directory with --out")
 	}
+	if err := o.checkLoaders(); err != nil {
+		return err
+	}
 	if o.server != "" {
 		if !serverURL(o.server) {
 			return fmt.Errorf("--server %q is not a URL like https://10.0.0.1:8443", o.server)
@@ -420,13 +438,29 @@ func (o *options) check() error {
 	return nil
 }
 
+// checkLoaders refuses flags that nothing would come of.
+func (o *options) checkLoaders() error {
+	if o.shim == noLoaders && o.grub != "" {
+		return errors.New("--shim none leaves GRUB out too: name a shim, or leave --grub out")
+	}
+	for _, x := range []struct{ flag, value string }{{"--shim", o.shim}, {"--grub", o.grub}, {"--ipxe", o.ipxe},
+		{"--base-url", o.baseURL}} {
+		if x.value != "" && x.value != noLoaders && o.out == "" {
+			return fmt.Errorf("%s is for machines that boot from the network: name a boot directory with --out, or "+
+				"leave it out", x.flag)
+		}
+	}
+	return nil
+}
+
 func parseEpoch(s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH is %q: it must be seconds since 1970, from 0 to 4294967295 "+
+			"(2106)", s)
 	}
 	return time.Unix(int64(n), 0), nil
 }

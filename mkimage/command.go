@@ -116,12 +116,12 @@ func newCommand(archive func(contract.Arch) ([]byte, error)) *cobra.Command {
 	f.StringSliceVar(&o.modules, "modules", []string{"default"},
 		"groups (see above) and names of modules; what they need comes along")
 	f.StringSliceVar(&o.machines, "for", nil,
-		"machines whose hardware is known: https://SERVER, or a file from `diskcast machine inventory`; of --modules "+
+		"machines whose hardware is known: https://SERVER, or a file from 'diskcast machine inventory'; of --modules "+
 			"only what they need is taken")
 	f.StringArrayVar(&o.selects, "select", nil,
 		"of --for https://SERVER: only the machines that the SELECTOR fits (several: any of them)")
 	f.StringVar(&o.tokenFile, "token-file", "",
-		"of --for https://SERVER: file with a token, which goes with --pin (default: what `diskcast login` remembered)")
+		"of --for https://SERVER: file with a token, which goes with --pin (default: what 'diskcast login' remembered)")
 	f.StringSliceVar(&o.firmware, "firmware", nil,
 		"folder like /lib/firmware, or a package with one; the chosen modules' files are taken")
 	f.StringVar(&o.server, "server", "", "URL of the server's node API, https://HOST:8443")

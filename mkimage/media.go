@@ -33,7 +33,7 @@ func (m *media) flags(f *pflag.FlagSet) {
 	f.StringVar(&m.uki, "uki", "",
 		"file for a unified kernel image: kernel, archive and command line in one UEFI program")
 	f.BoolVar(&m.boot, "boot-uki", false,
-		"put a unified kernel image into the boot directory, for `serve --uefi-loader uki`")
+		"put a unified kernel image into the boot directory, for diskcast serve --uefi-loader uki")
 	f.StringVar(&m.usb, "usb", "",
 		"file for the image of a USB stick that machines start from without a network boot")
 	f.StringVar(&m.iso, "iso", "",

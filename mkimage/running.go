@@ -76,7 +76,7 @@ it, some ten times slower; DISKCAST_ACCEL=kvm or tcg skips the trial.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.image, "image", "", "an image of the store, by its name or digest")
-	f.StringVar(&o.store, "store", "", "image store (default: as `diskcast image` has it)")
+	f.StringVar(&o.store, "store", "", "image store (default: as 'diskcast image' has it)")
 	f.StringVar(&o.state, "state", "", "state directory of the server (default: as diskcast has it)")
 	f.StringVar(&o.server, "server", "", "take the image from the server with this API")
 	f.BoolVar(&o.export, "export", false, "write the image's disk to a temporary file first, every chunk of it hashed")

@@ -345,6 +345,9 @@ func (k *Kernel) openFirmware(from string) error {
 		return fmt.Errorf("firmware: %w", err)
 	}
 	if !isPack {
+		if st, err := os.Stat(from); err == nil && !st.IsDir() {
+			return fmt.Errorf("--firmware %s is neither a folder like /lib/firmware nor a package", from)
+		}
 		return k.addRoot(&k.Firmware, from)
 	}
 	root, err := k.unpack(from, "firmware")

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/kmod"
+	"github.com/diskcast/diskcast/internal/nearest"
 	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
 	"golang.org/x/sync/errgroup"
@@ -174,16 +175,21 @@ func (t *Tree) Choose(selection []string) ([]*kmod.Module, error) {
 		}
 		return err
 	}
+	var unknown []string
 	for _, word := range selection {
 		list, err := t.Expand(word)
 		if err != nil {
-			return nil, err
+			unknown = append(unknown, err.Error())
+			continue
 		}
 		for _, m := range list {
 			if err := add(m); err != nil {
 				return nil, err
 			}
 		}
+	}
+	if len(unknown) > 0 {
+		return nil, errors.New(strings.Join(unknown, "; "))
 	}
 	return slices.DeleteFunc(t.Index.Modules(), func(m *kmod.Module) bool { return !chosen[m] }), nil
 }
@@ -200,6 +206,10 @@ func (t *Tree) Expand(word string) ([]*kmod.Module, error) {
 	if t.Index.Builtin(word) {
 		return nil, nil
 	}
-	return nil, fmt.Errorf("%q is neither a group (%s) nor a module of this kernel", word,
-		strings.Join(GroupNames(), ", "))
+	known := append([]string{"default"}, GroupNames()...)
+	text := fmt.Sprintf("%q is neither a group (%s) nor a module of this kernel", word, strings.Join(known, ", "))
+	for _, m := range t.Index.Modules() {
+		known = append(known, m.Name)
+	}
+	return nil, errors.New(text + nearest.Hint(word, known))
 }

@@ -13,12 +13,29 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"time"
 )
 
 // Signer signs UEFI programs.
 type Signer struct {
 	key  *rsa.PrivateKey
 	cert *x509.Certificate
+}
+
+// leastBits is what firmware must take (UEFI 2.10, 32.4.1: EFI_CERT_RSA2048).
+const leastBits = 2048
+
+// Dated says why somebody may not take the certificate at a time; empty when nobody has reason not to.
+func (s *Signer) Dated(now time.Time) string {
+	const day = "2006-01-02"
+	switch {
+	case now.After(s.cert.NotAfter):
+		return fmt.Sprintf("the certificate of %q ended on %s", s.cert.Subject.CommonName, s.cert.NotAfter.Format(day))
+	case now.Before(s.cert.NotBefore):
+		return fmt.Sprintf("the certificate of %q begins on %s only", s.cert.Subject.CommonName,
+			s.cert.NotBefore.Format(day))
+	}
+	return ""
 }
 
 // NewSigner takes a key (PKCS #8 or PKCS #1) and its certificate, both in PEM; the certificate may be in DER. Only RSA:
@@ -39,6 +56,9 @@ func NewSigner(key, cert []byte) (*Signer, error) {
 	c, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, fmt.Errorf("the certificate: %w", err)
+	}
+	if bits := private.N.BitLen(); bits < leastBits {
+		return nil, fmt.Errorf("the key has %d bits; firmware may take none below %d", bits, leastBits)
 	}
 	if !private.PublicKey.Equal(c.PublicKey) {
 		return nil, fmt.Errorf("the certificate of %q is for another key", c.Subject.CommonName)
