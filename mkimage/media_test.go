@@ -95,7 +95,7 @@ func TestMedia(t *testing.T) {
 	kernel, _, ipxe := inputs(t)
 	stub, dir := testStub(t), t.TempDir()
 	args := func(n string) []string {
-		return []string{"--kernel", kernel, "--ipxe", ipxe, "--stub", stub, "--uki", filepath.Join(dir, n+".efi"),
+		return []string{"--kernel", kernel, "--stub", stub, "--uki", filepath.Join(dir, n+".efi"),
 			"--usb", filepath.Join(dir, n+".img"), "--iso", filepath.Join(dir, n+".iso")}
 	}
 	text, err := mkimage(t, args("a")...)
@@ -108,7 +108,7 @@ func TestMedia(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	text, err = mkimage(t, append(args("b"), "--out", filepath.Join(dir, "boot"), "--json")...)
+	text, err = mkimage(t, append(args("b"), "--ipxe", ipxe, "--out", filepath.Join(dir, "boot"), "--json")...)
 	var r result
 	if err == nil {
 		err = json.Unmarshal([]byte(text), &r)

@@ -104,7 +104,7 @@ func TestChoose(t *testing.T) {
 		}
 	}
 	if _, err := tr.Choose([]string{"nothing-like-it"}); err == nil ||
-		!strings.Contains(err.Error(), "neither a group (all, fs, health, input, net, none, storage)") {
+		!strings.Contains(err.Error(), "neither a group (default, all, fs, health, input, net, none, storage)") {
 		t.Errorf("unknown word: %v", err)
 	}
 }
