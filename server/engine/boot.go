@@ -247,11 +247,11 @@ func (e *Engine) writers(node string) iter.Seq2[*sess, *doc.Part] {
 // bootSteps are the steps of a trace that a part takes over.
 var bootSteps = append(slices.Clone(doc.TimelineSteps[:5]), session.StepAgent)
 
-func startTrace(n *node) map[string]doc.Mark {
-	steps := map[string]doc.Mark{}
+func startTrace(n *node) []jobs.Step {
+	var steps []jobs.Step
 	for _, s := range bootSteps {
 		if m, ok := n.Trace[s]; ok {
-			steps[s] = m
+			steps = append(steps, jobs.Step{Name: s, Mark: m})
 		}
 	}
 	return steps

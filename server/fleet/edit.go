@@ -251,7 +251,7 @@ func (f *Fleet) Warnings(m *Machine) []string {
 	var out []string
 	others := func(ids set) string {
 		var names []string
-		for _, id := range slices.Sorted(maps.Keys(ids)) {
+		for _, id := range ids.sorted() {
 			if id != m.ID {
 				names = append(names, f.machines[id].Title())
 			}

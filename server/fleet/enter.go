@@ -108,9 +108,7 @@ func (f *Fleet) of(e Entry) (*Machine, error) {
 		if m := f.withBoard(e.Board); m != nil {
 			found, by = m, "the board with "+e.Board.String()
 		} else if ids := union(f.byUUID[e.Board.UUID], f.bySerial[e.Board.Serial]); len(ids) == 1 && len(e.MACs) == 0 {
-			for id := range ids {
-				found, by = f.machines[id], "the board with "+e.Board.String()
-			}
+			found, by = f.machines[ids[0]], "the board with "+e.Board.String()
 		}
 	}
 	if e.Name != "" {

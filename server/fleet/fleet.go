@@ -87,9 +87,6 @@ func (m *Machine) clone() *Machine {
 	return &c
 }
 
-// set is ids of machines.
-type set map[string]bool
-
 // Fleet is all machines.
 type Fleet struct {
 	machines map[string]*Machine
@@ -172,7 +169,7 @@ func (f *Fleet) Find(word string) *Machine {
 // Booted returns the machines that have booted from the NIC, by id.
 func (f *Fleet) Booted(mac string) []*Machine {
 	var out []*Machine
-	for _, id := range slices.Sorted(maps.Keys(f.byBoot[mac])) {
+	for _, id := range f.byBoot[mac].sorted() {
 		out = append(out, f.machines[id])
 	}
 	return out
@@ -234,20 +231,3 @@ func (f *Fleet) drop(id string) {
 }
 
 func (f *Fleet) isLoose(m *Machine) bool { return !m.Entered() && len(m.Nodes) == 0 }
-
-func add(index map[string]set, key, id string) {
-	if key == "" {
-		return
-	}
-	if index[key] == nil {
-		index[key] = set{}
-	}
-	index[key][id] = true
-}
-
-func remove(index map[string]set, key, id string) {
-	delete(index[key], id)
-	if len(index[key]) == 0 {
-		delete(index, key)
-	}
-}

@@ -128,8 +128,8 @@ func (f *Fleet) bound(mac string) {
 	if f.loose > maxLoose {
 		f.thin(maps.Keys(f.machines), maxLoose*9/10)
 	}
-	if len(f.byBoot[mac]) > maxShare {
-		f.thin(maps.Keys(f.byBoot[mac]), maxShare*9/10)
+	if f.byBoot[mac].size() > maxShare {
+		f.thin(f.byBoot[mac].all(), maxShare*9/10)
 	}
 }
 

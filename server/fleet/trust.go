@@ -10,7 +10,7 @@ import (
 // not taken from it by a hello. nil when there is none, or there are several.
 func (f *Fleet) Holder(mac string) *Machine {
 	var found *Machine
-	for id := range f.byBoot[mac] {
+	for id := range f.byBoot[mac].all() {
 		m := f.machines[id]
 		switch {
 		case !m.Entered():

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -74,7 +73,7 @@ func (f *Fleet) compare(m *Machine, b Board) likeness {
 			case x.mine == "" || x.theirs == "":
 			case x.mine != x.theirs:
 				differ++
-			case len(x.index[x.mine]) == 1:
+			case x.index[x.mine].size() == 1:
 				same++
 			}
 		}
@@ -104,7 +103,7 @@ func (f *Fleet) withBoard(b Board) *Machine {
 		return nil
 	}
 	var found *Machine
-	for id := range f.byUUID[b.UUID] {
+	for id := range f.byUUID[b.UUID].all() {
 		if m := f.machines[id]; slices.Contains(m.Boards, b) {
 			if found != nil {
 				return nil
@@ -224,7 +223,7 @@ func (f *Fleet) weighBoard(s Sighting) Verdict {
 				d.Title(), s.Node)}
 	}
 	var fit, similar, awaited []*Machine
-	for _, id := range slices.Sorted(maps.Keys(union(f.byUUID[s.UUID], f.bySerial[s.Serial]))) {
+	for _, id := range union(f.byUUID[s.UUID], f.bySerial[s.Serial]) {
 		m := f.machines[id]
 		similar = append(similar, m)
 		if f.compare(m, s.Board) == alike && slices.Contains(m.NICs, s.Boot) && !f.awake(m, s) {
@@ -271,7 +270,7 @@ func (f *Fleet) awake(m *Machine, s Sighting) bool {
 func (f *Fleet) nics(s Sighting, m *Machine) (common string, estranged bool) {
 	mine, theirs := 0, 0
 	for _, mac := range s.MACs {
-		if mac == s.Boot || len(f.byBoot[mac]) > 1 {
+		if mac == s.Boot || f.byBoot[mac].size() > 1 {
 			continue
 		}
 		mine++
@@ -280,7 +279,7 @@ func (f *Fleet) nics(s Sighting, m *Machine) (common string, estranged bool) {
 		}
 	}
 	for _, mac := range m.NICs {
-		if mac != s.Boot && len(f.byBoot[mac]) <= 1 {
+		if mac != s.Boot && f.byBoot[mac].size() <= 1 {
 			theirs++
 		}
 	}
@@ -292,15 +291,6 @@ func (m *Machine) lastBoard() string {
 		return Board{}.String()
 	}
 	return m.Boards[len(m.Boards)-1].String()
-}
-
-func union(a, b set) set {
-	out := maps.Clone(a)
-	if out == nil {
-		out = set{}
-	}
-	maps.Copy(out, b)
-	return out
 }
 
 func (b Board) String() string {

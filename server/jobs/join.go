@@ -73,8 +73,8 @@ func (r *run) join(n *Node) {
 // trace is the node's way to the agent, for a part that begins.
 func (n *Node) trace() map[string]doc.Mark {
 	steps := make(map[string]doc.Mark, len(n.Trace))
-	for k, m := range n.Trace {
-		steps[k] = m
+	for _, s := range n.Trace {
+		steps[s.Name] = s.Mark
 	}
 	return steps
 }

@@ -28,6 +28,12 @@ type Claim struct {
 	Boot    string `json:"boot"`
 }
 
+// Step is a step that a node has reached.
+type Step struct {
+	Name string
+	doc.Mark
+}
+
 // Facts are what the shell knows of a node. It tells them by Seen before the step that may need them.
 type Facts struct {
 	Here     bool      // its agent runs
@@ -41,7 +47,7 @@ type Facts struct {
 	// Doubt is why it may be another machine than the one of its name; Odd is all that is odd about it.
 	Doubt string
 	Odd   []string
-	Trace map[string]doc.Mark // the steps of its present boot before those of a session
+	Trace []Step // of its present boot before those of a session
 	// Unapproved is why no session may take it; empty when one may.
 	Unapproved string
 }

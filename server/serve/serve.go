@@ -13,9 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -110,23 +108,12 @@ type Info struct {
 	Store     string         `json:"store"`
 }
 
-// startGC is GOGC (runtime/debug.SetGCPercent) until the server is ready.
-const startGC = 400
-
-// runGC is GOGC from then on, unless the environment has one: most of what lives is kept for long, and is looked at
-// some times a minute even when 5,000 machines work.
-const runGC = 40
-
 // Run serves until ctx ends.
 func Run(ctx context.Context, cfg Config) error {
-	// What is read at the start stays, and little of it is garbage: to look for that five times as often as here took a
-	// third of the start with 10,000 machines.
-	often := debug.SetGCPercent(startGC)
-	if os.Getenv("GOGC") == "" {
-		often = runGC
-	}
-	usual := sync.OnceFunc(func() { debug.SetGCPercent(often) })
-	defer usual()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ready := collecting(ctx)
+	defer ready()
 	iface, prefix, err := interfacePrefix(cfg.Interface, cfg.Address)
 	if err != nil {
 		return err
@@ -351,7 +338,7 @@ func Run(ctx context.Context, cfg Config) error {
 	// Requests end after the tasks are asked to: what they did is recorded last.
 	defer record.Close(context.WithoutCancel(ctx))
 	return task.Run(ctx, log, func() {
-		usual()
+		ready()
 		manager.Started(fmt.Sprintf("serves on %s, API at %s", info.Interface, info.Server))
 		if cfg.Started != nil {
 			cfg.Started(*info)
