@@ -216,7 +216,7 @@ install() {
 	[ -z "$boot" ] || echo "UUID=$BOOT /boot ext4 defaults 0 2" >>$top/etc/fstab
 	if [ -n "$esp" ]; then
 		mkdir -p $top/boot/efi "$SCRATCH/esp"
-		echo "UUID=$(echo "$ESP" | sed 's/^..../&-/') /boot/efi vfat umask=0077 0 0" >>$top/etc/fstab
+		echo "UUID=$(echo "$ESP" | sed 's/^..../&-/' | tr a-f A-F) /boot/efi vfat umask=0077 0 0" >>$top/etc/fstab
 	fi
 	"loader_$(echo $loader | tr - _)"
 	if [ -n "$esp" ]; then
