@@ -168,8 +168,11 @@ func newDrivers(log *slog.Logger) (*drivers, error) {
 	}
 	blacklist, _ := cmdline.Flag("modprobe.blacklist")
 	denied := strings.FieldsFunc(kmod.Name(blacklist), func(r rune) bool { return r == ',' })
+	bootif, _ := cmdline.Flag("BOOTIF")
+	nic := &card{mac: bootCard(bootif), sys: "/sys/class/net", setUp: setUp, log: log}
+	nic.look() // a kernel may have its driver built in
 	loader := &kmod.Loader{
-		Index: index, Dir: os.DirFS(dir), Kernel: kmod.System{}, Params: cmdline.FlagsForModule, Log: log,
+		Index: index, Dir: os.DirFS(dir), Kernel: looking{kmod.System{}, nic}, Params: cmdline.FlagsForModule, Log: log,
 		Skip: func(m *kmod.Module) bool { return unhelpful(m) || slices.Contains(denied, m.Name) },
 	}
 	return &drivers{Drivers: &hardware.Drivers{Sys: hardware.Sys(), Events: events, Log: log, Loader: loader},
