@@ -33,6 +33,7 @@ const (
 	ProblemForbidden    = "forbidden"
 	ProblemNotFound     = "not_found"
 	ProblemNoEndpoint   = "no_such_endpoint"
+	ProblemMethod       = "no_such_method"
 	ProblemConflict     = "conflict"
 	ProblemIncomplete   = "incomplete"
 	ProblemBusyImage    = "busy"
@@ -69,6 +70,7 @@ func Problems() []Problem {
 		{ProblemForbidden, http.StatusForbidden, "The token does not go so far"},
 		{ProblemNotFound, http.StatusNotFound, "There is no such thing"},
 		{ProblemNoEndpoint, http.StatusNotFound, "There is no such request"},
+		{ProblemMethod, http.StatusMethodNotAllowed, "The path has no such method"},
 		{ProblemConflict, http.StatusConflict, "Something else is in the way"},
 		{ProblemIncomplete, http.StatusConflict, "Frames of the image have not come yet"},
 		{ProblemBusyImage, http.StatusConflict, "The image is in use"},

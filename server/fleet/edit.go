@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/diskcast/diskcast/internal/plain"
 )
 
@@ -86,11 +88,14 @@ func (f *Fleet) Edit(id string, c Change) error {
 		case len(*v) > maxValue || plain.Line(*v, 0) != *v:
 			return fmt.Errorf("the value of label %q is longer than %d bytes, or has characters that cannot be printed",
 				k, maxValue)
+		case strings.TrimSpace(*v) != *v:
+			return fmt.Errorf("the value of label %q begins or ends with a blank, which no selector could name and "+
+				"nobody sees: leave the blank out", k)
 		}
 		if m.Labels == nil {
 			m.Labels = map[string]string{}
 		}
-		m.Labels[k] = *v
+		m.Labels[k] = norm.NFC.String(*v) // one form of what looks the same
 	}
 	if len(m.Labels) > maxLabels {
 		return fmt.Errorf("machine %s would have %d labels, and %d are the most", m.Title(), len(m.Labels), maxLabels)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -106,6 +108,9 @@ func New(seq uint64, stored []*Machine) *Fleet {
 		bySerial: map[string]set{},
 		byName:   map[string]string{}, byNode: map[string]string{}, before: map[string]*Machine{}}
 	for _, m := range stored {
+		for k, v := range m.Labels {
+			m.Labels[k] = norm.NFC.String(v) // entered before labels had one form
+		}
 		f.put(m)
 		f.seq = max(f.seq, Number(m.ID))
 	}

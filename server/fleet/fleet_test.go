@@ -208,6 +208,9 @@ func TestEditRefuses(t *testing.T) {
 		"too long":          {Name: ptr(strings.Repeat("x", 64))},
 		"label":             {Labels: map[string]*string{"a b": ptr("x")}},
 		"label value":       {Labels: map[string]*string{"a": ptr("x\ny")}},
+		"blank before":      {Labels: map[string]*string{"a": ptr(" x")}},
+		"blank behind":      {Labels: map[string]*string{"a": ptr("x\u00a0")}},
+		"blank alone":       {Labels: map[string]*string{"a": ptr(" ")}},
 		"many labels":       {Labels: many},
 		"notes":             {Notes: ptr("a\x1b[2J")},
 		"long notes":        {Notes: ptr(strings.Repeat("x", 4097))},
@@ -328,4 +331,20 @@ func TestStored(t *testing.T) {
 		t.Errorf("a stub: %+v", m)
 	}
 	check(t, f)
+}
+
+// TestLabelsHaveOneForm: what looks the same is the same, however its accents were typed and whenever it was stored.
+func TestLabelsHaveOneForm(t *testing.T) {
+	const composed, apart = "caf\u00e9", "cafe\u0301"
+	f := New(0, []*Machine{{ID: "m1", Labels: map[string]string{"room": apart}}, {ID: "m2"}})
+	edit(t, f, "m2", Change{Labels: map[string]*string{"room": ptr(apart)}})
+	for _, id := range []string{"m1", "m2"} {
+		if got := f.Get(id).Labels["room"]; got != composed {
+			t.Errorf("%s: %+q, want %+q", id, got, composed)
+		}
+	}
+	was := f.Get("m2").Revision
+	if edit(t, f, "m2", Change{Labels: map[string]*string{"room": ptr(composed)}}); f.Get("m2").Revision != was {
+		t.Error("the same label, typed otherwise, is a change")
+	}
 }

@@ -13,7 +13,7 @@ var ofAPI = []string{"/v1/", "/healthz", "/readyz", "/metrics", "/debug/"}
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, p := range ofAPI {
-		if strings.HasPrefix(r.URL.Path, p) {
+		if strings.HasPrefix(r.URL.Path, p) || r.URL.Path+"/" == p {
 			f.api.ServeHTTP(w, r)
 			return
 		}

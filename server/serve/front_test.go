@@ -33,5 +33,7 @@ func TestFront(t *testing.T) {
 		ask(strings.TrimSuffix(path, "{$}"), "page")
 	}
 	ask("/v1/nothing", "api")
+	ask("/v1", "api")
+	ask("/v1x", "page")
 	ask("/nothing", "page")
 }

@@ -270,7 +270,8 @@ func TestRefusals(t *testing.T) {
 		words                           string
 	}{
 		{"no such endpoint", "GET", "/v2/x", "", "", 404, "no such endpoint"},
-		{"wrong method", "DELETE", "/v1/sessions", r.id.Token, "", 404, "no such endpoint"},
+		{"wrong method", "DELETE", "/v1/sessions", r.id.Token, "", 405, "it takes GET, HEAD, POST"},
+		{"no such method", "BREW", "/v1/sessions", "", "", 405, "/v1/sessions has no BREW"},
 		{"hello that is no JSON", "POST", "/v1/node/hello", "", "x", 400, "not valid JSON"},
 		{"hello of another version", "POST", "/v1/node/hello", "", `{"v":2,"boot":"b","inventory":{"nics":[{}]}}`, 400,
 			"v=2"},

@@ -46,13 +46,20 @@ func decodeJSON(r io.Reader, v any) error {
 	if err != nil {
 		return err
 	}
+	if words := foreign(text); words != "" {
+		return unread(words)
+	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return &fieldsError{err, explain(text, v)}
+		fields := explain(text, v)
+		if len(fields) == 0 {
+			fields = inWords(text, err)
+		}
+		return &fieldsError{err, fields}
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("request has data after its end")
+		return unread("the request has data after its end")
 	}
 	return exact(text, v)
 }

@@ -22,8 +22,8 @@ func TestWrongFields(t *testing.T) {
 			[]doc.FieldError{{Field: "count", Error: "expected integer"},
 				{Field: "nods", Error: "unknown field"}, {Field: "target.sisze", Error: "unknown field"}}},
 		{"/v1/sessions", `[]`, []doc.FieldError{{Error: "expected object"}}},
-		{"/v1/sessions", `{"v":1,`, nil},
-		{"/v1/sessions", `{"v":1} {}`, nil},
+		{"/v1/sessions", `{"v":1,`, []doc.FieldError{{Error: "the document ends in the middle"}}},
+		{"/v1/sessions", `{"v":1} {}`, []doc.FieldError{{Error: "the request has data after its end"}}},
 		{"/v1/lab", `{"v":1,"machines":[{"labels":{"a.b":"c"}}],"groups":[{"name":"a"},{"name":["` + secret + `"]}]}`,
 			[]doc.FieldError{{Field: "groups[1].name", Error: "expected string"}}},
 	} {

@@ -22,7 +22,12 @@ func documents() map[string]bool {
 // maybeJSON refuses a document of which the request says that it is something else (RFC 9110, 15.5.16): a form above
 // all, which is what pages of others can have a browser send unasked. A request that says nothing, or only that it has
 // bytes (8.3), is read.
-func maybeJSON(r *http.Request) error {
+func maybeJSON(w http.ResponseWriter, r *http.Request) error {
+	if coded := strings.Join(r.Header.Values("Content-Encoding"), " and "); coded != "" && coded != "identity" {
+		w.Header().Set("Accept-Encoding", "identity") // RFC 9110, 12.5.3
+		return fmt.Errorf("the request says that its document is compressed (%s): send it as it is",
+			plain.Line(coded, 100))
+	}
 	said := r.Header.Values("Content-Type")
 	if len(said) == 0 || len(said) == 1 && said[0] == "" {
 		return nil

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/access"
 	"github.com/diskcast/diskcast/server/engine"
 	"github.com/diskcast/diskcast/server/library"
@@ -269,7 +271,7 @@ func (a *API) route(table []Route) {
 				code, err = a.hold(rt, r)
 			}
 			if err == nil && asDocuments[rt.Pattern()] {
-				code, err = http.StatusUnsupportedMediaType, maybeJSON(r)
+				code, err = http.StatusUnsupportedMediaType, maybeJSON(w, r)
 			}
 			if err != nil {
 				a.fail(w, r, code, err)
@@ -300,10 +302,18 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.count(w, r, 
 
 func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, pattern := a.mux.Handler(r)
-	rt := a.routes[pattern]
+	rt := a.routeOf(r, r.Method)
 	switch {
+	case rt == nil && r.URL.Path == "/v1": // what is below it has a page of its own
+		http.Redirect(w, r, "/v1/", http.StatusPermanentRedirect)
+		return
 	case rt == nil:
+		if allowed := a.allowed(r); len(allowed) > 0 { // RFC 9110, 15.5.6
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			a.fail(w, r, http.StatusMethodNotAllowed, fmt.Errorf("%s has no %s: it takes %s", r.URL.Path,
+				plain.Line(r.Method, 20), strings.Join(allowed, ", ")))
+			return
+		}
 		a.fail(w, r, http.StatusNotFound, fmt.Errorf("%w: %s %s", errNoEndpoint, r.Method, r.URL.Path))
 		return
 	case rt.Body == 0 && r.ContentLength != 0:
@@ -319,6 +329,25 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(rt.Time))
 	}
 	a.mux.ServeHTTP(w, r)
+}
+
+// routeOf is the route of a request if it had the method; nil: there is none.
+func (a *API) routeOf(r *http.Request, method string) *Route {
+	q := *r
+	q.Method = method
+	_, pattern := a.mux.Handler(&q)
+	return a.routes[pattern]
+}
+
+// allowed are the methods that the path of a request takes.
+func (a *API) allowed(r *http.Request) (out []string) {
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete} {
+		if a.routeOf(r, m) != nil {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // admit says which node asks, of a route for nodes, or who else, or with which status a request is refused.

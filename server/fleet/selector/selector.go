@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/fleet"
 )
@@ -66,6 +68,7 @@ func Parse(words ...string) (Selector, error) {
 	if plain.Line(text, 0) != text {
 		return nil, errors.New("the selector has characters that cannot be printed")
 	}
+	text = norm.NFC.String(text) // as labels are
 	var s Selector
 	for _, w := range strings.Fields(text) {
 		t, err := parseTerm(w)

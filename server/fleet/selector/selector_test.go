@@ -217,3 +217,17 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestOneForm: a selector means a label however its accents are typed.
+func TestOneForm(t *testing.T) {
+	m := &fleet.Machine{ID: "m1", Labels: map[string]string{"room": "caf\u00e9"}}
+	for _, text := range []string{"room=caf\u00e9", "room=cafe\u0301"} {
+		s, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !s.Fits(nil, nil)(m) {
+			t.Errorf("%+q does not fit %v", text, m.Labels)
+		}
+	}
+}
