@@ -181,8 +181,7 @@ func (c *Client) send(ctx context.Context, method, path string, in []byte, heade
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("server does not answer: %w (is `diskcast serve` running there? --server names another)",
-			err)
+		return nil, c.unanswered(err)
 	}
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
@@ -195,6 +194,22 @@ func (c *Client) send(ctx context.Context, method, path string, in []byte, heade
 	return nil, &StatusError{Code: resp.StatusCode, Message: plain.Line(e.Error, 0), Problem: plain.Line(e.Code, 0),
 		Kind:  plain.Line(e.Kind, 0),
 		Entry: plain.Line(e.Entry, 0)}
+}
+
+// unanswered says why a request got no answer.
+func (c *Client) unanswered(err error) error {
+	var pin *identity.PinError
+	var noTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &pin):
+		return fmt.Errorf("the key of %s is another one than the one that was confirmed, and nothing was sent: %w; it "+
+			"may be another server, or somebody sits between: compare with what `diskcast token` prints there; "+
+			"`diskcast login %s` asks anew which key is taken", c.base, pin, c.base)
+	case errors.As(err, &noTLS), errors.Is(err, http.ErrSchemeMismatch):
+		return fmt.Errorf("what answers at %s speaks no TLS, and so is no diskcast server (--server names another): %w",
+			c.base, err)
+	}
+	return fmt.Errorf("server does not answer: %w (is `diskcast serve` running there? --server names another)", err)
 }
 
 // maxAnswer bounds an answer: 20,000 nodes with their inventories.

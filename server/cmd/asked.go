@@ -10,6 +10,7 @@ import (
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/cmd/ui"
+	"github.com/diskcast/diskcast/server/identity"
 )
 
 // askPace is how often what no server tells the changes of is asked for.
@@ -21,10 +22,11 @@ func (e *env) asking(ctx context.Context, once func() error) error {
 	for begun := false; ; begun = true {
 		now, err := e.document(once)
 		var status *client.StatusError
+		var pin *identity.PinError
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return ctx.Err()
-		case err != nil && (!begun || errors.As(err, &status)):
+		case err != nil && (!begun || errors.As(err, &status) || errors.As(err, &pin)):
 			return err
 		case err != nil: // the server is started anew, say
 			e.Warn(plain.Line(err.Error(), 0) + "; asking again")

@@ -168,6 +168,10 @@ The line from nothing to a lab of imaged machines:
 		if e.Form == ui.FormName && slices.Contains(nameless, cmd.CommandPath()) {
 			return usage("%s has no name to print: leave --output name out, and nothing was done", cmd.CommandPath())
 		}
+		if e.JSON && slices.Contains(formless, cmd.CommandPath()) {
+			return usage("%s prints no document, and so takes neither --json nor --output: leave them out, and "+
+				"nothing was done", cmd.CommandPath())
+		}
 		return nil
 	}
 	f.StringVar(&e.state, "state", envOr("DISKCAST_STATE", config.Defaults().State),
@@ -199,7 +203,11 @@ The line from nothing to a lab of imaged machines:
 
 // nameless are the commands that do something of which a name would say nothing, or not what is told only once.
 var nameless = []string{"diskcast image gc", "diskcast image export", "diskcast image nbd", "diskcast token create",
-	"diskcast login-link", "diskcast up", "diskcast serve"}
+	"diskcast login-link", "diskcast up", "diskcast serve", "diskcast export"}
+
+// formless are the commands that print what has one form, or nothing: no --output means anything to them.
+var formless = []string{"diskcast completion bash", "diskcast completion zsh", "diskcast completion fish",
+	"diskcast completion powershell"}
 
 // usageErrors makes wrong arguments and missing flags of cmd and of all commands below it usage errors.
 func usageErrors(cmd *cobra.Command) {

@@ -121,6 +121,13 @@ func newToken() ([]byte, error) { return []byte(rand.Text() + rand.Text() + "\n"
 // PinOf is the pin of a certificate: "sha256:" and the hex of SHA-256 over its SubjectPublicKeyInfo.
 func PinOf(cert *x509.Certificate) string { return receipt.Pin(cert.RawSubjectPublicKeyInfo) }
 
+// PinError is a server with another key than the one that it is known by.
+type PinError struct{ Got, Want string }
+
+func (e *PinError) Error() string {
+	return fmt.Sprintf("this is not the server that was asked for: its key's pin is %s, wanted %s", e.Got, e.Want)
+}
+
 // PinnedTLS is the configuration of a client that knows the server by its pin and by nothing else.
 func PinnedTLS(pin string) *tls.Config {
 	return &tls.Config{
@@ -132,7 +139,7 @@ func PinnedTLS(pin string) *tls.Config {
 				return errors.New("the server sent no certificate")
 			}
 			if got := PinOf(cs.PeerCertificates[0]); got != pin {
-				return fmt.Errorf("this is not the server that was asked for: its key's pin is %s, wanted %s", got, pin)
+				return &PinError{Got: got, Want: pin}
 			}
 			return nil
 		},

@@ -18,6 +18,60 @@ import (
 // WriteYAML writes a lab as Reader.YAML reads it. Of machines it writes those of which something was entered. What
 // profiles keep secret is there as it is shown.
 func WriteYAML(w io.Writer, l *doc.Lab, ms []doc.Machine) error {
+	all, err := tree(l, ms)
+	if err != nil {
+		return err
+	}
+	e := yaml.NewEncoder(w)
+	e.SetIndent(2)
+	if err := e.Encode(all); err != nil {
+		return err
+	}
+	return e.Close()
+}
+
+// JSON is what WriteYAML writes, as JSON.
+func JSON(l *doc.Lab, ms []doc.Machine) (json.RawMessage, error) {
+	all, err := tree(l, ms)
+	if err != nil {
+		return nil, err
+	}
+	return asJSON(all)
+}
+
+// asJSON keeps the order of fields, and numbers as they are written.
+func asJSON(n *yaml.Node) (json.RawMessage, error) {
+	switch {
+	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null":
+		return json.RawMessage("null"), nil
+	case n.Kind == yaml.ScalarNode && n.ShortTag() != "!!str":
+		return json.Marshal(json.RawMessage(n.Value))
+	case n.Kind == yaml.ScalarNode:
+		return json.Marshal(n.Value)
+	}
+	ends := "{}"
+	if n.Kind == yaml.SequenceNode {
+		ends = "[]"
+	}
+	out := []byte{ends[0]}
+	for i, c := range n.Content {
+		b, err := asJSON(c)
+		switch {
+		case err != nil:
+			return nil, err
+		case i == 0:
+		case ends == "{}" && i%2 == 1:
+			out = append(out, ':')
+		default:
+			out = append(out, ',')
+		}
+		out = append(out, b...)
+	}
+	return append(out, ends[1]), nil
+}
+
+// tree is a lab as its file has it.
+func tree(l *doc.Lab, ms []doc.Machine) (*yaml.Node, error) {
 	all := mapping{}
 	var machines []*yaml.Node
 	for i := range ms {
@@ -38,7 +92,7 @@ func WriteYAML(w io.Writer, l *doc.Lab, ms []doc.Machine) error {
 		d.UseNumber()
 		var v any
 		if err := d.Decode(&v); err != nil {
-			return fmt.Errorf("profile %s: %w", p.Name, err)
+			return nil, fmt.Errorf("profile %s: %w", p.Name, err)
 		}
 		profiles.add(p.Name, valueNode(v))
 	}
@@ -62,12 +116,7 @@ func WriteYAML(w io.Writer, l *doc.Lab, ms []doc.Machine) error {
 			all.add(s.name, s.of.node())
 		}
 	}
-	e := yaml.NewEncoder(w)
-	e.SetIndent(2)
-	if err := e.Encode(all.node()); err != nil {
-		return err
-	}
-	return e.Close()
+	return all.node(), nil
 }
 
 // entered reports whether something was entered of the machine.

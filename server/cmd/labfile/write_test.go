@@ -36,16 +36,22 @@ func TestWrittenComesBack(t *testing.T) {
 	if err := WriteYAML(&b, lab, ms); err != nil {
 		t.Fatal(err)
 	}
-	r := New(disk)
-	if err := r.YAML("f", b.Bytes()); err != nil {
-		t.Fatalf("%v\n%s", err, b.String())
+	text, err := JSON(lab, ms)
+	if err != nil || !json.Valid(text) {
+		t.Fatalf("%v\n%s", err, text)
 	}
 	want := doc.LabChange{Groups: lab.Groups, Rules: lab.Rules, Menus: lab.Menus, Profiles: lab.Profiles,
 		Machines: []doc.MachineEntry{{Name: "210", MACs: ms[0].Boots, UUID: "u", Serial: "1e3", Notes: &odd,
 			Labels:  map[string]*string{"a": ptr(""), "b": ptr("no"), "c": &odd},
 			Profile: ptr("p"), Approved: &no, WhenIdle: ptr("wait")}, {ID: "m2"}}}
-	if got, want := string(quote(t, r.Change)), string(quote(t, want)); !same(t, got, want) {
-		t.Errorf("got  %s\nwant %s\nof\n%s", got, want, b.String())
+	for _, written := range [][]byte{b.Bytes(), text} {
+		r := New(disk)
+		if err := r.YAML("f", written); err != nil {
+			t.Fatalf("%v\n%s", err, written)
+		}
+		if got, want := string(quote(t, r.Change)), string(quote(t, want)); !same(t, got, want) {
+			t.Errorf("got  %s\nwant %s\nof\n%s", got, want, written)
+		}
 	}
 }
 
