@@ -29,12 +29,14 @@ type AuditEntry struct {
 	Document json.RawMessage `json:"document,omitempty"`
 	Before   json.RawMessage `json:"before,omitempty"`
 	// Of an entry AuditDone: the entry that asked, the status that it was answered with, why it was refused, what it is
-	// about as it was after, and the machines that it was for where the request does not name them.
+	// about as it was after, the machines that it was for where the request does not name them, and, in words, what
+	// came of it for sessions whose machines are none of those any more that they were made within.
 	Of       uint64          `json:"of,omitempty"`
 	Status   int             `json:"status,omitempty"`
 	Error    string          `json:"error,omitempty"`
 	After    json.RawMessage `json:"after,omitempty"`
 	Machines []string        `json:"machines,omitempty"`
+	Sessions []string        `json:"sessions,omitempty"`
 	// Lost is, of an entry AuditLost, how many there were.
 	Lost int `json:"lost,omitempty"`
 }

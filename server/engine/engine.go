@@ -328,6 +328,7 @@ func (e *Engine) tick() {
 	e.expire()
 	e.tellSilent()
 	e.countReports()
+	e.leaveSessions(context.Background()) // what a machine is plugged into is no change that somebody makes
 	e.step(jobs.Tick{State: jobs.Trouble(e.w.Trouble())})
 	e.repeatAll()
 	e.tellAllWaiting()

@@ -209,6 +209,7 @@ func (e *Engine) storeLab(ctx context.Context, b *book.Book) error {
 	for _, key := range gone {
 		e.feed.Gone(feed.Key{Entry: key})
 	}
+	e.leaveSessions(ctx) // before any machine is given work
 	e.approveAgain()
 	return nil
 }

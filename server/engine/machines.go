@@ -313,6 +313,7 @@ func (e *Engine) changeMachine(ctx context.Context, word string, find func(strin
 	if err := e.storeMachines(ctx, nil); err != nil {
 		return nil, err
 	}
+	e.leaveSessions(ctx)
 	e.approveAgain()
 	if m = e.fleet.Get(id); m == nil {
 		return nil, nil

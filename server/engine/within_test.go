@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,5 +109,81 @@ func TestCaptureWithin(t *testing.T) {
 		if _, err := h.e.Create(t.Context(), spec); (err == nil) != fine {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestOutOfTheRoom: a machine that is none any more of those that a session was made within leaves it while nothing was
+// done to it, and who made it sees it again; one that is at work goes on, which is said.
+func TestOutOfTheRoom(t *testing.T) {
+	h := newHouse(t)
+	a, b, c := h.machine(1), h.machine(2), h.machine(3)
+	var said []string
+	room := func(id, room string) {
+		t.Helper()
+		ctx := engine.WithActor(t.Context(), "admin", func(words string) { said = append(said, words) })
+		if _, err := h.e.EditMachine(ctx, id, doc.MachineChange{V: 1,
+			Labels: map[string]*string{"room": &room}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, m := range []*machine{a, b, c} {
+		m.powerOn()
+		room(fmt.Sprintf("m%d", i+1), "210")
+	}
+	h.pass(time.Hour) // they are switched off
+	const teacher = "room=210"
+	s, err := h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", On: teacher, Within: teacher, MinNodes: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.powerOn()
+	room("m2", "211") // it waits
+	room("m3", "211") // it did not come yet
+	if len(said) != 2 || !strings.Contains(said[0], "m2 is none of room=210 any more") ||
+		!strings.Contains(said[0], "admin") || !strings.Contains(said[0], "left session "+s.ID) {
+		t.Errorf("said: %q", said)
+	}
+	events, err := h.e.Log(t.Context(), b.mac, 100, true)
+	if err != nil || !slices.ContainsFunc(events, func(ev doc.Event) bool {
+		return ev.Event.Session == s.ID && strings.Contains(ev.Event.Message, "is none of room=210")
+	}) {
+		t.Errorf("b's events: %+v, %v", events, err)
+	}
+	for range 2 {
+		v, err := h.e.Within(teacher).Session(s.ID)
+		if err != nil || len(v.Parts) != 1 || v.Parts[0].Node != a.id || len(v.Spec.Nodes) != 1 {
+			t.Fatalf("who made it sees %+v, %v", v, err)
+		}
+		h.restart()
+	}
+	c.powerOn()
+	for _, m := range []*machine{b, c} {
+		if got := m.told(); strings.Contains(got, s.ID) {
+			t.Errorf("a machine of another room is told %s", got)
+		}
+	}
+	a.powerOn()
+	a.say(s.ID, session.StepPlan)
+	room("m1", "211")
+	room("m1", "212")
+	if len(said) != 3 || !strings.Contains(said[2], "goes on") {
+		t.Errorf("of one that is at work is said %q", said[2:])
+	}
+	if p := h.part(s.ID); !strings.Contains(p.Identity, "is none of room=210") {
+		t.Errorf("its part: %+v", p)
+	}
+	a.say(s.ID, goodRestore...)
+	h.expect(s.ID, "done done")
+
+	// The last machine of a session ends it.
+	h.pass(time.Hour)
+	room("m1", "210")
+	s, err = h.e.Create(t.Context(), doc.Spec{V: 1, Image: "debian", On: teacher, Within: teacher})
+	if err != nil {
+		t.Fatal(err)
+	}
+	room("m1", "211")
+	if v, err := h.e.Session(s.ID); err != nil || v.State != doc.Cancelled || !strings.Contains(v.Reason, "admin") {
+		t.Errorf("%+v, %v", v, err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/audit"
 	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/engine"
 )
 
 // unrecorded are requests that are no reading and change nothing, with what they do.
@@ -96,7 +97,10 @@ func (a *API) change(rt *Route, w http.ResponseWriter, r *http.Request, node str
 	}
 	done := doc.AuditEntry{Request: rt.Pattern()}
 	out := &answer{ResponseWriter: w}
-	rt.handle(a, out, r.WithContext(context.WithValue(r.Context(), noteKey{}, &done)), node)
+	within := engine.WithActor(context.WithValue(r.Context(), noteKey{}, &done), h.Name, func(words string) {
+		done.Sessions = append(done.Sessions, plain.Line(words, maxWords))
+	})
+	rt.handle(a, out, r.WithContext(within), node)
 	done.Status, done.Error = out.status(), out.words()
 	if made := a.made(w.Header().Get("Location")); made != nil {
 		about = made
