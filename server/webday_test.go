@@ -205,7 +205,7 @@ func (r *room) names() string {
 			r.t.Fatal(err)
 		}
 	}
-	b.WriteString("profiles:\n  lesson: {image: debian, rate: 16000000, boot: {method: stay}}\n")
+	b.WriteString("profiles:\n  lesson: {image: debian, rate: 6000000, boot: {method: stay}}\n")
 	return b.String()
 }
 
@@ -262,15 +262,15 @@ func TestWebDay(t *testing.T) {
 	t.Logf("the sum of %d bars went from %s to %s by itself", roomNodes, was, c.JS(sum))
 	c.Shoot("real-session")
 	c.See("Mbit/s")
+	c.Open("/casts") // while it is one
+	c.See("s1")
+	c.Shoot("real-casts")
+	c.Open("/sessions/s1")
 	c.SeeFor("no space left on device", 2*time.Minute)
 	first := c.JS(`document.querySelector("table.parts tbody tr td").innerText`)
 	if want := fmt.Sprintf("pc-%02d", roomFailed); !strings.Contains(first, want) {
 		t.Errorf("the first line is of %q, want the machine that failed, %s", first, want)
 	}
-	c.Open("/casts")
-	c.See("s1")
-	c.Shoot("real-casts")
-	c.Open("/sessions/s1")
 	c.SeeFor(fmt.Sprintf("%d of %d done", roomNodes-1, roomNodes), 4*time.Minute)
 	c.Shoot("real-failed")
 	var s doc.Session

@@ -139,6 +139,8 @@ func (a *API) failWith(w http.ResponseWriter, r *http.Request, code int, err err
 	}
 	level := slog.LevelInfo
 	switch {
+	case code == http.StatusServiceUnavailable && errors.Is(err, context.Canceled):
+		level = slog.LevelDebug // who waited has gone, or is told that the server ends
 	case code == http.StatusServiceUnavailable:
 		// many ask at once, which is no fault of the server and may be a stranger's doing
 		level = slog.LevelWarn
