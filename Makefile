@@ -234,7 +234,7 @@ bench-restore: build/bin/diskcast build/bin/agent ## server to disks at 1 Gbit, 
 	@.ci/packages test
 	$(AS_ROOT) $(GO) run ./internal/bench/restore
 
-bench-server: build/bin/diskcast ## 5,000 machines of software that ask and report, 50 watchers, DHCP, a start (some minutes)
+bench-server: build/bin/diskcast ## 5,000 machines of software that ask and report, 50 watchers, DHCP, a start (two minutes)
 	@.ci/packages test
 	$(AS_ROOT) $(GO) run ./internal/bench/server
 

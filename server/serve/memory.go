@@ -21,12 +21,12 @@ const (
 
 // ballast is memory that is never touched and counts as what lives until the server is ready: without it a third of the
 // start with 10,000 machines was spent on looking for garbage in a heap that grows.
-const ballast = 48 << 20
+const ballast = 64 << 20
 
 // Memory beyond which garbage is looked for earlier than by runGC, in bytes: a second in which 5,000 machines tell
 // something makes more of it than an hour. It grows with what lives, so that a server that needs more is not slow.
 const (
-	softMemory = 272 << 20
+	softMemory = 240 << 20
 	leastRoom  = 8 // what lives, divided by it, is left to garbage in any case
 	otherRoom  = 8 << 20
 	lookEvery  = time.Second

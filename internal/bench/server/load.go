@@ -46,6 +46,7 @@ type load struct {
 	server, pin, token string
 	pid                int
 	machines, known    int
+	late               int // that come when the others have ended
 	watchers           int
 	seconds            time.Duration
 	profile            string     // directory
@@ -66,6 +67,7 @@ func childLoad(ctx context.Context, args []string, out io.Writer) error {
 	f.IntVar(&l.pid, "pid", 0, "")
 	f.IntVar(&l.machines, "machines", 0, "")
 	f.IntVar(&l.known, "known", 0, "")
+	f.IntVar(&l.late, "late", 0, "")
 	f.IntVar(&l.watchers, "watchers", 0, "")
 	f.DurationVar(&l.seconds, "for", 0, "")
 	f.StringVar(&l.profile, "profile", "", "")
@@ -132,39 +134,52 @@ func (l *load) run(ctx context.Context) error {
 	for i, a := 0, l.first; i < l.addresses; i, a = i+1, a.Next() {
 		froms[i] = l.client(a)
 	}
-	for n := range l.known {
+	for n := range l.known + l.late {
 		l.all = append(l.all, &machine{n: n, http: froms[n%l.addresses], server: l.server,
 			boot: fmt.Sprintf("boot-%d-%d", n, rand.Uint32())})
 	}
 	operator := &machine{n: -1, http: froms[0], server: l.server}
 	l.operator = operator
 	operator.reply.Token = l.token
-	// A session that names them all: what no session names may come only slowly.
-	all := make([]string, l.known)
-	for n := range all {
-		all[n] = nodeName(n)
-	}
-	id, err := operator.start(ctx, all)
-	if err != nil {
-		return err
-	}
-	var hellos times
-	if err := l.measure("hello", &hellos, func() (string, error) {
-		return fmt.Sprintf("%d machines, 64 at once", l.known), l.crowd(ctx, l.all, 64, func(m *machine) error {
-			took, err := m.hello(ctx)
-			hellos.add(took)
-			return err
-		})
-	}); err != nil {
-		return err
-	}
-	if _, _, err := operator.ask(ctx, "POST", "/v1/sessions/"+id+"/cancel", nil, http.StatusOK); err != nil {
+	if err := l.hello(ctx, "hello", l.all[:l.known]); err != nil {
 		return err
 	}
 	for _, c := range froms {
 		c.CloseIdleConnections()
 	}
-	return l.work(ctx, operator, all[:l.machines])
+	if err := l.work(ctx, operator, names(l.all[:l.machines])); err != nil || l.late == 0 {
+		return err
+	}
+	return l.hello(ctx, "late", l.all[l.known:])
+}
+
+func names(all []*machine) []string {
+	list := make([]string, len(all))
+	for i, m := range all {
+		list[i] = nodeName(m.n)
+	}
+	return list
+}
+
+// hello has machines come for the first time, in a session that names them: what no session names may come only slowly.
+func (l *load) hello(ctx context.Context, phase string, all []*machine) error {
+	id, err := l.operator.start(ctx, names(all))
+	if err != nil {
+		return err
+	}
+	var hellos times
+	if err := l.measure(phase, &hellos, func() (string, error) {
+		return fmt.Sprintf("%d machines say hello, 64 at once", len(all)), l.crowd(ctx, all, 64,
+			func(m *machine) error {
+				took, err := m.hello(ctx)
+				hellos.add(took)
+				return err
+			})
+	}); err != nil {
+		return err
+	}
+	_, _, err = l.operator.ask(ctx, "POST", "/v1/sessions/"+id+"/cancel", nil, http.StatusOK)
+	return err
 }
 
 // start makes a session of the machines.

@@ -3,7 +3,7 @@
 // machines known. It is what `make bench-server` runs, as root. It prints a table and the bars and writes
 // build/bench/server.json.
 //
-//	bench [-machines 5000] [-known 10000] [-watchers 50] [-for 30s] [-out build/bench/server.json]
+//	bench [-machines 5000] [-beside 0] [-known 10000] [-watchers 50] [-for 30s] [-out build/bench/server.json]
 //
 // A bar that is missed is printed as missed and makes no failure; the bench fails when something did not run or was
 // answered wrongly. Machines and server share the processors: the table has the time of the processor that the server

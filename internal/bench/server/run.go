@@ -55,7 +55,8 @@ type info struct {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	machines := f.Int("machines", 5000, "that work at once")
-	known := f.Int("known", 10000, "that the server knows")
+	beside := f.Int("beside", 0, "known beside those that work, while they do")
+	known := f.Int("known", 10000, "that the server knows when it starts again")
 	watchers := f.Int("watchers", 50, "operators that follow everything")
 	seconds := f.Duration("for", 30*time.Second, "how long machines work")
 	prog := f.String("diskcast", "build/bin/diskcast", "the program")
@@ -64,8 +65,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if *machines > *known {
-		return fmt.Errorf("%d machines cannot work of %d that are known", *machines, *known)
+	if *machines+*beside > *known {
+		return fmt.Errorf("%d machines and %d beside cannot be of %d that are known", *machines, *beside, *known)
 	}
 	// Sockets of the machines; children have it too.
 	var files unix.Rlimit
@@ -111,7 +112,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := s.image(); err != nil {
 		return err
 	}
-	if err := s.load(*machines, *known, *watchers, *seconds, *profile); err != nil {
+	if err := s.load(*machines, *beside, *known, *watchers, *seconds, *profile); err != nil {
 		return err
 	}
 	if err := s.starts(*known); err != nil {
@@ -125,7 +126,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	return bench.Save(*file, map[string]any{"machine": bench.Machine(), "rows": s.rows, "bars": s.bars,
-		"facts": s.facts, "machines": *machines, "known": *known, "watchers": *watchers})
+		"facts": s.facts, "machines": *machines, "beside": *beside, "known": *known, "watchers": *watchers})
 }
 
 // network gives both ends the addresses of one large LAN.
@@ -206,7 +207,7 @@ func (s *suite) child(args ...string) error {
 	return nil
 }
 
-func (s *suite) load(machines, known, watchers int, seconds time.Duration, profile string) error {
+func (s *suite) load(machines, beside, known, watchers int, seconds time.Duration, profile string) error {
 	c, i, _, err := s.serve("proxy")
 	if err != nil {
 		return err
@@ -217,7 +218,8 @@ func (s *suite) load(machines, known, watchers int, seconds time.Duration, profi
 		return err
 	}
 	args := []string{"child-load", "-server", i.Server, "-pin", i.Pin, "-token", strings.TrimSpace(string(token)),
-		"-pid", fmt.Sprint(c.PID()), "-machines", fmt.Sprint(machines), "-known", fmt.Sprint(known),
+		"-pid", fmt.Sprint(c.PID()), "-machines", fmt.Sprint(machines), "-known", fmt.Sprint(machines + beside),
+		"-late", fmt.Sprint(known - machines - beside),
 		"-watchers", fmt.Sprint(watchers), "-for", seconds.String(),
 		"-first", firstIP.String(), "-addresses", fmt.Sprint(machineIPs)}
 	if profile != "" {
