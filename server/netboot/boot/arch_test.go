@@ -28,7 +28,10 @@ func two(t *testing.T, arches ...bootdir.Arch) *Dir {
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(path, []byte(text+string(arch)+"\n"), 0o644); err != nil {
+			if name != bootdir.ManifestFile {
+				text += string(arch) + "\n"
+			}
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
