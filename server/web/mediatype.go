@@ -7,17 +7,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/plain"
-	"github.com/diskcast/diskcast/server/web/openapi"
 )
-
-// documents are the patterns of requests whose body is a document, which is JSON.
-func documents() map[string]bool {
-	out := map[string]bool{}
-	for pattern, c := range contracts() {
-		out[pattern] = c.In != nil && c.In != openapi.Bytes{}
-	}
-	return out
-}
 
 // maybeJSON refuses a document of which the request says that it is something else (RFC 9110, 15.5.16): a form above
 // all, which is what pages of others can have a browser send unasked. A request that says nothing, or only that it has

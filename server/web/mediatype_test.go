@@ -41,8 +41,9 @@ func TestMediaType(t *testing.T) {
 	}
 	fits := strings.NewReplacer("{", "", "}", "")
 	node := r.hello("52:54:00:00:00:01", "b1")
+	agreed := contracts()
 	for _, rt := range Routes() {
-		if !documents()[rt.Pattern()] {
+		if call := agreed[rt.Pattern()]; !call.Document() {
 			continue
 		}
 		token := r.id.Token

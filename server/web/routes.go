@@ -256,11 +256,10 @@ func (r *Route) Pattern() string { return r.Method + " " + r.Path }
 // route lays out the mux from the table.
 func (a *API) route(table []Route) {
 	a.mux, a.routes = http.NewServeMux(), map[string]*Route{}
-	asDocuments := documents()
 	agreed := contracts()
 	for i := range table {
 		rt := &table[i]
-		takes := agreed[rt.Pattern()].Query
+		call := agreed[rt.Pattern()]
 		a.routes[rt.Pattern()] = rt
 		a.mux.HandleFunc(rt.Pattern(), func(w http.ResponseWriter, r *http.Request) {
 			node, who, code, err := a.admit(rt, r)
@@ -270,14 +269,14 @@ func (a *API) route(table []Route) {
 				}
 				code, err = a.hold(rt, r)
 			}
-			if err == nil && asDocuments[rt.Pattern()] {
+			if err == nil && call.Document() {
 				code, err = http.StatusUnsupportedMediaType, maybeJSON(w, r)
 			}
 			if err != nil {
 				a.fail(w, r, code, err)
 				return
 			}
-			if err := queried(rt, takes, r); err != nil {
+			if err := queried(rt, call.Query, r); err != nil {
 				a.fail(w, r, http.StatusBadRequest, err)
 				return
 			}

@@ -40,6 +40,9 @@ type Call struct {
 // Bytes is a body that is no document.
 type Bytes struct{}
 
+// Document reports whether the body of the request is a document, which is JSON.
+func (c *Call) Document() bool { return c.In != nil && c.In != any(Bytes{}) }
+
 // Param is a parameter of a request's query.
 type Param struct {
 	Name, Type string // a type of JSON Schema
@@ -242,7 +245,7 @@ func (c *Call) refusals() []int {
 	if c.Who != "" || c.In != nil || len(c.Query)+len(c.Header) > 0 {
 		out = append(out, http.StatusBadRequest)
 	}
-	if c.In != nil && c.In != any(Bytes{}) {
+	if c.Document() {
 		out = append(out, http.StatusUnsupportedMediaType)
 	}
 	out = append(out, http.StatusInternalServerError, http.StatusServiceUnavailable)
