@@ -85,7 +85,7 @@ type triedNode struct {
 	}
 }
 
-func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr io.Writer) error {
+func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr io.Writer) (err error) {
 	switch {
 	case o.limit <= 0 || o.memory < 0:
 		return usageError{errors.New("--time must be more than nothing, and --memory not less")}
