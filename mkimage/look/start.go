@@ -47,21 +47,11 @@ func (d *Directory) missingDrivers(list []kmod.Module) []string {
 	return missing
 }
 
-// ukiSigners are who signed the unified kernel image.
-func (d *Directory) ukiSigners() []string {
+// verifyUKI holds the unified kernel image, where there is one, against what it was made of, and returns who signed it.
+func (d *Directory) verifyUKI(f *findings, kernel []byte) (signers []string) {
 	data, err := d.Read(contract.UKIFile)
 	if err != nil {
-		return nil
-	}
-	signers, _ := secureboot.Signers(data) // verifyUKI says what is wrong with it
-	return signers
-}
-
-// verifyUKI holds the unified kernel image, where there is one, against what it was made of.
-func (d *Directory) verifyUKI(f *findings, kernel []byte) {
-	data, err := d.Read(contract.UKIFile)
-	if err != nil {
-		return // wrongFiles tells it
+		return nil // wrongFiles tells it
 	}
 	archive, _ := d.Read(bootdir.ArchiveFile) // what cannot be read is told as the archive's trouble
 	var wrong []string
@@ -78,11 +68,12 @@ func (d *Directory) verifyUKI(f *findings, kernel []byte) {
 			wrong = append(wrong, x.text)
 		}
 	}
-	signers := d.ukiSigners()
+	signers, _ = secureboot.Signers(data) // what is no program lacks its sections too
 	if len(signers) == 0 && len(wrong) == 0 {
 		f.add(contract.UKIFile, Warning, "it carries no signature: machines with Secure Boot on refuse it")
-		return
+		return nil
 	}
 	f.judge(contract.UKIFile, Bad, "kernel, archive and words are those beside it; signed by "+
 		strings.Join(signers, ", "), wrong)
+	return signers
 }

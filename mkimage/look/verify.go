@@ -78,8 +78,7 @@ func (d *Directory) Verify() ([]Finding, error) {
 		}
 	}
 	f.judge("scripts", Bad, "they start the kernel with the words of the manifest", d.wrongScripts())
-	d.verifyUKI(&f, image)
-	d.verifyBoot(&f, image)
+	d.verifyBoot(&f, image, d.verifyUKI(&f, image))
 	return f, nil
 }
 
@@ -197,8 +196,8 @@ func (d *Directory) wrongModules(modules []kmod.Module) []string {
 	return wrong
 }
 
-// verifyBoot looks at what starts the kernel.
-func (d *Directory) verifyBoot(f *findings, image []byte) {
+// verifyBoot looks at what starts the kernel; ukiSigners are who signed the unified kernel image.
+func (d *Directory) verifyBoot(f *findings, image []byte, ukiSigners []string) {
 	var none []string
 	if !slices.ContainsFunc(bootdir.IPXENames, func(n string) bool { _, ok := d.Files[n]; return ok }) {
 		none = []string{"no iPXE: machines whose firmware is not iPXE cannot start, but for UEFI by shim and GRUB"}
@@ -209,7 +208,7 @@ func (d *Directory) verifyBoot(f *findings, image []byte) {
 	shim, shimErr := d.Read(arch.Shim())
 	grub, grubErr := d.Read(arch.GRUB())
 	switch {
-	case shimErr != nil && grubErr != nil && len(d.ukiSigners()) > 0:
+	case shimErr != nil && grubErr != nil && len(ukiSigners) > 0:
 		f.add("Secure Boot", Good, contract.UKIFile+" is signed: machines start from it whose firmware has the "+
 			"certificate of its key, with `diskcast serve --uefi-loader uki`; no shim and GRUB for others")
 		return
