@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
+	"github.com/vishvananda/netlink"
 
 	"github.com/diskcast/diskcast/internal/kmod"
 )
@@ -66,19 +66,9 @@ func (l looking) Init(file fs.File, params string) error {
 
 // setUp switches a network interface on.
 func setUp(name string) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	defer unix.Close(fd)
-	req, err := unix.NewIfreq(name)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	err = unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, req)
-	if err == nil && req.Uint16()&unix.IFF_UP == 0 {
-		req.SetUint16(req.Uint16() | unix.IFF_UP)
-		err = unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req)
+	l, err := netlink.LinkByName(name)
+	if err == nil {
+		err = netlink.LinkSetUp(l)
 	}
 	if err != nil {
 		return fmt.Errorf("switching %s on: %w", name, err)
