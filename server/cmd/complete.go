@@ -30,13 +30,13 @@ func completer(what string) func(context.Context, *env) ([]string, error) {
 	case "JOB":
 		return served(jobWords)
 	case "PROFILE":
-		return served(profileWords)
+		return served(ofLab(profileNames))
 	case "GROUP":
-		return served(groupWords)
+		return served(ofLab(groupWords))
 	case "RULE":
-		return served(ruleNames)
+		return served(ofLab(ruleNames))
 	case "MENU":
-		return served(menuWords)
+		return served(ofLab(menuWords))
 	case "ENTRY":
 		return served(entryWords)
 	case "CONTEXT":
@@ -218,55 +218,49 @@ func tokenWords(ctx context.Context, c *client.Client) (out []string, err error)
 	return out, err
 }
 
-func profileWords(ctx context.Context, c *client.Client) ([]string, error) {
-	lab, err := c.Lab(ctx)
-	if err != nil {
-		return nil, err
+// ofLab are words of what a lab has.
+func ofLab(words func(*doc.Lab) []string) func(context.Context, *client.Client) ([]string, error) {
+	return func(ctx context.Context, c *client.Client) ([]string, error) {
+		lab, err := c.Lab(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return words(lab), nil
 	}
-	var out []string
+}
+
+func profileNames(lab *doc.Lab) (out []string) {
 	for i := range lab.Profiles {
 		out = append(out, lab.Profiles[i].Name)
 	}
-	return out, nil
+	return out
 }
 
-func groupWords(ctx context.Context, c *client.Client) (out []string, err error) {
-	lab, err := c.Lab(ctx)
-	if err != nil {
-		return nil, err
-	}
+func groupWords(lab *doc.Lab) (out []string) {
 	for i := range lab.Groups {
 		out = append(out, described(lab.Groups[i].Name, lab.Groups[i].Select))
 	}
-	return out, nil
+	return out
 }
 
-func ruleNames(ctx context.Context, c *client.Client) (out []string, err error) {
-	lab, err := c.Lab(ctx)
-	if err != nil {
-		return nil, err
-	}
+func ruleNames(lab *doc.Lab) (out []string) {
 	for i := range lab.Rules {
 		out = append(out, lab.Rules[i].Name)
 	}
-	return out, nil
+	return out
 }
 
-func menuWords(ctx context.Context, c *client.Client) (out []string, err error) {
-	lab, err := c.Lab(ctx)
-	if err != nil {
-		return nil, err
-	}
+func menuWords(lab *doc.Lab) (out []string) {
 	for i := range lab.Menus {
 		out = append(out, described(lab.Menus[i].Name, strings.Join(lab.Menus[i].Entries, " ")))
 	}
-	return out, nil
+	return out
 }
 
 // entryWords are what a menu may have in it.
 func entryWords(ctx context.Context, c *client.Client) ([]string, error) {
 	out := []string{doc.EntryOwnDisk, doc.EntryWait, doc.EntryRescue, doc.EntryMemtest}
-	profiles, err := profileWords(ctx, c)
+	profiles, err := ofLab(profileNames)(ctx, c)
 	if err != nil {
 		return nil, err
 	}
