@@ -78,7 +78,7 @@ func besideProxy(dir *boot.Dir, m *bootdir.Manifest, s *Subject, l *Look) {
 	if s.DHCP != dhcp.Proxy || m.GRUB == nil || m.GRUB.ProxyDHCP {
 		return
 	}
-	for _, name := range []string{"snponly.efi", "ipxe.efi", "node.efi"} {
+	for _, name := range []string{"snponly.efi", "ipxe.efi", bootdir.UKIFile} {
 		if _, ok := m.Files[name]; ok {
 			return
 		}

@@ -43,6 +43,9 @@ func (e *Engine) leaveSessions(ctx context.Context) {
 	}
 }
 
+// madeWithin is in what a part says of it, by which it is known that it was said.
+const madeWithin = "which the session was made within"
+
 // outside has one machine leave a session, or says that it goes on.
 func (e *Engine) outside(s *sess, p *doc.Part, by actor) {
 	node, name := p.Node, p.Node
@@ -50,14 +53,14 @@ func (e *Engine) outside(s *sess, p *doc.Part, by actor) {
 		name = m.Title()
 	}
 	left := jobs.Untold(p)
-	words := fmt.Sprintf("machine %s is none of %s any more, which the session was made within", name, s.Spec.Within)
+	words := fmt.Sprintf("machine %s is none of %s any more, %s", name, s.Spec.Within, madeWithin)
 	if by.name != "" {
 		words += ": " + by.name + " changed that"
 	}
 	if left {
 		words += "; nothing was done to it, and it left session " + s.ID
 	} else if words += "; it is at work already, and goes on in session " + s.ID; strings.Contains(p.Identity,
-		"which the session was made within") {
+		madeWithin) {
 		return // it was said
 	}
 	e.log.Warn("a machine is outside of what its session was made within", "session", s.ID, "node", node, "within",
