@@ -8,12 +8,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/sealed"
+	"github.com/diskcast/diskcast/internal/testenv/awaited"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/identity"
 	"github.com/diskcast/diskcast/server/power"
@@ -46,41 +46,6 @@ func TestTilde(t *testing.T) {
 			if got != want {
 				t.Errorf("%q, cut %v: %q, want %q", in, cut, got, want)
 			}
-		}
-	}
-}
-
-// seen is what a command printed.
-type seen struct {
-	mu   sync.Mutex
-	text strings.Builder
-	news chan struct{}
-}
-
-func (s *seen) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case s.news <- struct{}{}:
-	default:
-	}
-	return s.text.Write(b)
-}
-
-func (s *seen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
-// wait waits until a text was printed so often.
-func (s *seen) wait(t *testing.T, text string, times int) {
-	t.Helper()
-	for end := time.After(time.Minute); strings.Count(s.String(), text) < times; {
-		select {
-		case <-s.news:
-		case <-end:
-			t.Fatalf("%q is not %d times in %q", text, times, s.String())
 		}
 	}
 }
@@ -168,7 +133,7 @@ func TestMachineConsole(t *testing.T) {
 	// It breaks off, and is opened again by the server; then the server is another one, and it is opened again by the
 	// command. What was typed is typed once.
 	in, keys := io.Pipe()
-	out := &seen{news: make(chan struct{}, 1)}
+	out := awaited.New()
 	over := make(chan error, 1)
 	go func() { // ends with ~.
 		over <- Run(t.Context(), []string{"machine", "console", o.node, "--server", srv.URL, "--state", o.state}, in,
@@ -180,23 +145,23 @@ func TestMachineConsole(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out.wait(t, "login:", 1)
+	out.Wait(t, "login:", 1, time.Minute)
 	say("~~root\rhalt\r")
 	if got := <-typed; got != "~root\rhalt\r" {
 		t.Errorf("typed %q", got)
 	}
-	out.wait(t, "[diskcast: it is open again after ", 1)
-	out.wait(t, "login:", 2)
+	out.Wait(t, "[diskcast: it is open again after ", 1, time.Minute)
+	out.Wait(t, "login:", 2, time.Minute)
 	anew := start()
 	api.Store(web.New(o.e, nil, nil, id.Token, quiet).WithPower(d).WithConsoles(anew))
 	srv.CloseClientConnections()
-	out.wait(t, "[diskcast: it is open again after ", 2)
-	out.wait(t, "login:", 3)
+	out.Wait(t, "[diskcast: it is open again after ", 2, time.Minute)
+	out.Wait(t, "login:", 3, time.Minute)
 	say("halt\r")
 	if got := <-typed; got != "halt\r" {
 		t.Errorf("typed after it: %q", got)
 	}
-	out.wait(t, "login:", 4)
+	out.Wait(t, "login:", 4, time.Minute)
 	say("\r~.")
 	shown := out.String()
 	if err := <-over; err != nil || strings.Contains(shown, "evil") ||

@@ -10,65 +10,23 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/cast"
+	"github.com/diskcast/diskcast/internal/testenv/awaited"
 	"github.com/diskcast/diskcast/internal/testenv/netlab"
 	"github.com/diskcast/diskcast/internal/testenv/netlab/netlabtest"
 	"github.com/diskcast/diskcast/server/cmd/ui"
 )
-
-// watched is a writer that tells when it was given some words.
-type watched struct {
-	mu   sync.Mutex
-	buf  bytes.Buffer
-	more chan struct{}
-}
-
-func newWatched() *watched { return &watched{more: make(chan struct{})} }
-
-func (w *watched) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	close(w.more)
-	w.more = make(chan struct{})
-	return w.buf.Write(p)
-}
-
-func (w *watched) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf.String()
-}
-
-// line waits for a line with the words in it.
-func (w *watched) line(ctx context.Context, words string) (string, error) {
-	for {
-		w.mu.Lock()
-		all, more := w.buf.String(), w.more
-		w.mu.Unlock()
-		for l := range strings.Lines(all) {
-			if strings.Contains(l, words) && strings.HasSuffix(l, "\n") {
-				return strings.TrimSpace(l), nil
-			}
-		}
-		select {
-		case <-more:
-		case <-ctx.Done():
-			return "", errors.New("no line with " + words + " in " + all)
-		}
-	}
-}
 
 // sending is a `cast send` of a file in a lab.
 type sending struct {
 	t      *testing.T
 	l      *netlab.Lab
 	ctx    context.Context
-	out    *watched
-	err    *watched
+	out    *awaited.Output
+	err    *awaited.Output
 	ended  chan error
 	ticket string
 }
@@ -78,14 +36,14 @@ func startSending(t *testing.T, file string, more ...string) *sending {
 	l := netlabtest.New(t, 3)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
-	s := &sending{t: t, l: l, ctx: ctx, out: newWatched(), err: newWatched(), ended: make(chan error, 1)}
+	s := &sending{t: t, l: l, ctx: ctx, out: awaited.New(), err: awaited.New(), ended: make(chan error, 1)}
 	go func() {
 		s.ended <- l.Do(l.Node(0), func() error {
 			return execute(ctx, nil, s.out, s.err, append([]string{"send", file, "--interface", "eth0"}, more...)...)
 		})
 	}()
 	var err error
-	if s.ticket, err = s.out.line(ctx, "diskcast2."); err != nil {
+	if s.ticket, err = s.out.Line(ctx, "diskcast2."); err != nil {
 		t.Fatal(err, s.err.String())
 	}
 	return s
@@ -106,7 +64,7 @@ func (s *sending) receive(ctx context.Context, node int, more ...string) <-chan 
 func (s *sending) joined(addrs ...string) {
 	s.t.Helper()
 	for _, a := range addrs {
-		if _, err := s.err.line(s.ctx, "at "+a); err != nil {
+		if _, err := s.err.Line(s.ctx, "at "+a); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -171,7 +129,7 @@ func TestFileChanges(t *testing.T) {
 func TestResumeOther(t *testing.T) {
 	file := randomFile(t, 3<<20)
 	s := startSending(t, file)
-	line, err := s.err.line(s.ctx, "--ticket ")
+	line, err := s.err.Line(s.ctx, "--ticket ")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package ipmi_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/testenv/awaited"
 	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/power"
@@ -75,41 +75,8 @@ func (s *serial) typed(want string) {
 	}
 }
 
-// screen is what a console printed.
-type screen struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-	news chan struct{}
-}
-
-func (s *screen) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case s.news <- struct{}{}:
-	default:
-	}
-	return s.text.Write(b)
-}
-
-// see waits until the console printed something.
-func (s *screen) see(t *testing.T, want string) {
-	t.Helper()
-	end := time.After(30 * time.Second)
-	for {
-		s.mu.Lock()
-		got := s.text.String()
-		s.mu.Unlock()
-		if strings.Contains(got, want) {
-			return
-		}
-		select {
-		case <-s.news:
-		case <-end:
-			t.Fatalf("the console printed %q, want %q", got, want)
-		}
-	}
-}
+// printTime is how long a console may take to print what was sent.
+const printTime = 30 * time.Second
 
 // TestConsole: what the machine prints comes, what is typed goes, bytes as they are; a second console is refused while
 // the first is open, and there is one again when it has ended.
@@ -119,7 +86,7 @@ func TestConsole(t *testing.T) {
 	host := func() *power.Host { return &power.Host{Gate: power.NewGate(0)} }
 	for round := range 2 {
 		in, keys := io.Pipe()
-		out := &screen{news: make(chan struct{}, 1)}
+		out := awaited.New()
 		opened := make(chan struct{})
 		done := make(chan error, 1)
 		ctx, stop := context.WithCancel(t.Context())
@@ -132,14 +99,14 @@ func TestConsole(t *testing.T) {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		port.print("login: \x1b[1m\xff")
-		out.see(t, "login: \x1b[1m\xff")
+		out.Wait(t, "login: \x1b[1m\xff", 1, printTime)
 		if _, err := io.WriteString(keys, "root\r\x03\x00"); err != nil {
 			t.Fatal(err)
 		}
 		port.typed("root\r\x03\x00")
 		many := strings.Repeat("a line of a boot, of which there are many\r\n", 300)
 		port.print(many)
-		out.see(t, many)
+		out.Wait(t, many, 1, printTime)
 		err := ipmi.Driver.Console(t.Context(), conf, host(), strings.NewReader(""), io.Discard, func() {})
 		if power.WordOf(err) != power.Refused || !strings.Contains(err.Error(), "somebody has its console already") ||
 			!strings.Contains(err.Error(), "after a restart of this server") {
@@ -167,7 +134,7 @@ func TestConsoleOfRedfish(t *testing.T) {
 	_, port := newSerial(t, host+":623")
 	for _, address := range []string{host, "https://" + host, host + ":8443"} {
 		in, keys := io.Pipe()
-		out := &screen{news: make(chan struct{}, 1)}
+		out := awaited.New()
 		opened, done := make(chan struct{}), make(chan error, 1)
 		conf := &power.Config{Machine: "m1", Address: address, User: user, Password: password}
 		go func() { // ends with its keys
@@ -180,7 +147,7 @@ func TestConsoleOfRedfish(t *testing.T) {
 			t.Fatalf("%s: %v", address, err)
 		}
 		port.print("by " + address + "\r\n")
-		out.see(t, "by "+address)
+		out.Wait(t, "by "+address, 1, printTime)
 		if _, err := io.WriteString(keys, "x"); err != nil {
 			t.Fatal(err)
 		}
@@ -203,11 +170,11 @@ func TestConsoleOfRedfish(t *testing.T) {
 func TestTake(t *testing.T) {
 	s, port := newSerial(t, "127.0.0.1:0")
 	conf := &power.Config{Machine: "m1", Address: s.address, User: user, Password: password}
-	open := func(take bool) (*screen, *io.PipeWriter, chan error) {
+	open := func(take bool) (*awaited.Output, *io.PipeWriter, chan error) {
 		t.Helper()
 		in, keys := io.Pipe()
 		t.Cleanup(func() { _ = keys.CloseWithError(power.ErrConsoleEnds) })
-		out := &screen{news: make(chan struct{}, 1)}
+		out := awaited.New()
 		opened, done := make(chan struct{}), make(chan error, 1)
 		go func() { // ends with its keys, or when it is taken
 			done <- ipmi.Driver.Console(t.Context(), conf, &power.Host{Gate: power.NewGate(0), Take: take}, in, out,
@@ -222,10 +189,10 @@ func TestTake(t *testing.T) {
 	}
 	first, _, lost := open(true) // nobody has it
 	port.print("one\r\n")
-	first.see(t, "one\r\n")
+	first.Wait(t, "one\r\n", 1, printTime)
 	second, keys, done := open(true)
 	port.print("two\r\n")
-	second.see(t, "two\r\n")
+	second.Wait(t, "two\r\n", 1, printTime)
 	select {
 	case err := <-lost:
 		if power.WordOf(err) != power.Frozen || !strings.Contains(err.Error(), "somebody else took it") {
@@ -235,7 +202,7 @@ func TestTake(t *testing.T) {
 		t.Fatal("who had it hears nothing")
 	}
 	port.print("three\r\n")
-	second.see(t, "three\r\n")
+	second.Wait(t, "three\r\n", 1, printTime)
 	if _, err := io.WriteString(keys, "x"); err != nil {
 		t.Fatal(err)
 	}
