@@ -189,15 +189,32 @@ func (b *bench) lockedLogin(n *site.Node) {
 // way logs when a node took each step to its agent, and holds two of them against what they should be.
 func (b *bench) way(v site.View, n *site.Node, first, script string) {
 	b.Helper()
-	steps := v.Parts[n.ID].Steps
+	steps(b.T, n, v.Parts[n.ID].Steps, map[string]string{doc.StepDHCP: first, doc.StepScript: script})
+}
+
+// steps logs when a node took each step to its agent, and holds some of them against how they should begin.
+func steps(t *testing.T, n *site.Node, took map[string]doc.Mark, want map[string]string) {
+	t.Helper()
 	for _, name := range doc.TimelineSteps {
-		if m, ok := steps[name]; ok {
-			b.Logf("%5.1f s  %-10s %s", m.Time.Sub(n.SwitchedOn()).Seconds(), name, m.Message)
+		if m, ok := took[name]; ok {
+			t.Logf("%5.1f s  %-10s %s", m.Time.Sub(n.SwitchedOn()).Seconds(), name, m.Message)
 		}
 	}
-	for step, want := range map[string]string{doc.StepDHCP: first, doc.StepScript: script} {
-		if m := steps[step].Message; !strings.HasPrefix(m, want) {
-			b.Errorf("step %s: %q, want %q", step, m, want)
+	for step, want := range want {
+		if got := took[step].Message; !strings.HasPrefix(got, want) {
+			t.Errorf("step %s: %q, want %q", step, got, want)
 		}
 	}
+}
+
+// came waits for the hello of a node's agent, and returns what the server knows of the node.
+func (b *bench) came(t *testing.T, n *site.Node) doc.Node {
+	t.Helper()
+	b.hello(t, n)
+	t.Logf("the agent's hello %v after power-on", time.Since(n.SwitchedOn()).Round(time.Second))
+	var node doc.Node
+	if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
+		t.Fatal(err)
+	}
+	return node
 }

@@ -42,12 +42,7 @@ func TestHTTPSBoot(t *testing.T) {
 		n := b.node("known", site.Hardware{Memory: 1024, Firmware: uefi, Extra: enroll("known", b.State)})
 		b.on(n)
 		defer n.Unplug()
-		b.hello(t, n)
-		t.Logf("the agent's hello %v after power-on", time.Since(n.SwitchedOn()).Round(time.Second))
-		var node doc.Node
-		if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
-			t.Fatal(err)
-		}
+		node := b.came(t, n)
 		if got := node.Trace[doc.StepDHCP].Message; got != sent {
 			t.Errorf("its firmware was answered %q, want %q", got, sent)
 		}

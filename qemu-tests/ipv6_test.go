@@ -48,20 +48,8 @@ func TestIPv6(t *testing.T) {
 				last.Unplug()
 			}
 			last = n
-			b.hello(t, n)
-			t.Logf("the agent's hello %v after power-on", time.Since(n.SwitchedOn()).Round(time.Second))
-			var node doc.Node
-			if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
-				t.Fatal(err)
-			}
-			for _, s := range doc.TimelineSteps {
-				if m, ok := node.Trace[s]; ok {
-					t.Logf("%5.1f s  %-10s %s", m.Time.Sub(n.SwitchedOn()).Seconds(), s, m.Message)
-				}
-			}
-			if got := node.Trace[doc.StepDHCP].Message; !strings.HasPrefix(got, c.first) {
-				t.Errorf("its firmware was answered %q, want %q", got, c.first)
-			}
+			node := b.came(t, n)
+			steps(t, n, node.Trace, map[string]string{doc.StepDHCP: c.first})
 			if !strings.HasPrefix(node.Addr, "fd77::d1c5:") {
 				t.Errorf("its address is %s, want one that the server gave", node.Addr)
 			}

@@ -49,27 +49,10 @@ func TestIPXEShim(t *testing.T) {
 			n := b.node(c.name, site.Hardware{Memory: 1024, Firmware: firmware, Extra: c.extra})
 			b.on(n)
 			defer n.Unplug()
-			b.hello(t, n)
-			t.Logf("the agent's hello %v after power-on", time.Since(n.SwitchedOn()).Round(time.Second))
+			node := b.came(t, n)
 			b.firmware(n, firmware)
-			var node doc.Node
-			if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
-				t.Fatal(err)
-			}
-			for _, s := range doc.TimelineSteps {
-				if m, ok := node.Trace[s]; ok {
-					t.Logf("%5.1f s  %-10s %s", m.Time.Sub(n.SwitchedOn()).Seconds(), s, m.Message)
-				}
-			}
-			if got := node.Trace[doc.StepDHCP].Message; !strings.HasPrefix(got, c.first) {
-				t.Errorf("its firmware was answered %q, want %q", got, c.first)
-			}
-			for step, want := range map[string]string{doc.StepScript: "boot.ipxe by http",
-				doc.StepKernel: "vmlinuz by http"} {
-				if got := node.Trace[step].Message; !strings.HasPrefix(got, want) {
-					t.Errorf("step %s: %q, want %q", step, got, want)
-				}
-			}
+			steps(t, n, node.Trace, map[string]string{doc.StepDHCP: c.first, doc.StepScript: "boot.ipxe by http",
+				doc.StepKernel: "vmlinuz by http"})
 		})
 	}
 }

@@ -147,17 +147,7 @@ func (m *matrix) row(t *testing.T, disk, card string) {
 	}
 	v := b.done(se)
 	b.off(n)
-	steps := v.Parts[n.ID].Steps
-	for _, name := range doc.TimelineSteps {
-		if at, ok := steps[name]; ok {
-			t.Logf("%5.1f s  %-10s %s", at.Time.Sub(n.SwitchedOn()).Seconds(), name, at.Message)
-		}
-	}
-	for step, want := range m.steps {
-		if got := steps[step].Message; !strings.HasPrefix(got, want) {
-			t.Errorf("step %s: %q, want %q", step, got, want)
-		}
-	}
+	steps(t, n, v.Parts[n.ID].Steps, m.steps)
 	inv := b.inventory(n)
 	if len(inv.Disks) != 1 || inv.Disks[0].Bus != d.says || inv.Disks[0].SectorSize != d.sector ||
 		inv.Disks[0].Serial != disk+"_"+card+"-0" {

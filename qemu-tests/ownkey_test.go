@@ -83,13 +83,8 @@ func TestOwnKey(t *testing.T) {
 			n := b.node(c.name, site.Hardware{Memory: 1024, Firmware: firmware, Extra: c.extra})
 			b.on(n)
 			defer n.Unplug()
-			b.hello(t, n)
-			t.Logf("the agent's hello %v after power-on", time.Since(n.SwitchedOn()).Round(time.Second))
+			node := b.came(t, n)
 			b.firmware(n, firmware)
-			var node doc.Node
-			if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
-				t.Fatal(err)
-			}
 			if got := node.Trace[doc.StepDHCP].Message; c.first != "" && !strings.HasPrefix(got, c.first) {
 				t.Errorf("its firmware was answered %q, want %q", got, c.first)
 			}

@@ -66,15 +66,8 @@ func TestVLAN(t *testing.T) {
 				t.Fatalf("the machine has the MAC %s", n.MAC)
 			}
 			b.on(n)
-			b.hello(t, n)
-			t.Logf("the agent's hello %v after power-on", time.Since(n.SwitchedOn()).Round(time.Second))
-			var node doc.Node
-			if err := b.Ask(b.ctx, &node, "node", "show", n.MAC); err != nil {
-				t.Fatal(err)
-			}
-			if got := node.Trace[doc.StepDHCP].Message; !strings.HasPrefix(got, c.first) {
-				t.Errorf("its firmware was answered %q, want %q", got, c.first)
-			}
+			node := b.came(t, n)
+			steps(t, n, node.Trace, map[string]string{doc.StepDHCP: c.first})
 			if !strings.HasPrefix(node.Addr, "10.77.0.1") {
 				t.Errorf("its address is %s", node.Addr)
 			}
