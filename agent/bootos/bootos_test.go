@@ -143,7 +143,7 @@ func TestFind(t *testing.T) {
 func TestLinksStayInside(t *testing.T) {
 	v := NewVolumes(mounted(t, 1, "ext4", "", map[string]string{
 		"up": "->../../../../../../etc/hostname", "abs": "->/etc/hostname", "loop": "->loop", "etc/hostname": "inside",
-		"dir/in": "->../etc/hostname", "nowhere": "->/x/y",
+		"dir/in": "->../etc/hostname", "nowhere": "->/x/y", "todir": "->dir",
 	}))
 	for _, name := range []string{"up", "/abs", "dir/in", "/dir/../abs", "../../abs"} {
 		if b, err := v.ReadFile(1, name, 100); err != nil || string(b) != "inside" {
@@ -156,6 +156,13 @@ func TestLinksStayInside(t *testing.T) {
 	if v.Exists(1, "nowhere", false) || v.Exists(1, "dir", false) || !v.Exists(1, "dir", true) ||
 		v.Exists(2, "abs", false) {
 		t.Error("what exists is wrong")
+	}
+	for name, want := range map[string][2]bool{"nowhere": {false, true}, "dir": {true, true}, "/dir/": {true, true},
+		"abs": {false, true}, "dir/none": {}, "none/..": {}, "/": {true, true}, "": {true, true},
+		"dir/..": {true, true}, "abs/x": {}, "todir": {false, true}, "todir/in": {false, true}} {
+		if dir, is := v.Listed(1, name); [2]bool{dir, is} != want {
+			t.Errorf("%q: %v, %v, want %v", name, dir, is, want)
+		}
 	}
 	if _, err := v.ReadFile(1, "abs", 3); err == nil {
 		t.Error("a file over the limit was read")

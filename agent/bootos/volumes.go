@@ -293,6 +293,24 @@ func (v *Volumes) Exists(dev int, name string, dir bool) bool {
 	return err == nil && (dir && fi.IsDir() || !dir && fi.Mode().IsRegular())
 }
 
+// Listed tells whether a directory has a name in it, and whether the name itself is a directory, which a symbolic link
+// is not.
+func (v *Volumes) Listed(dev int, name string) (dir, is bool) {
+	name = strings.TrimRight(name, "/")
+	cut := strings.LastIndexByte(name, '/') + 1
+	folder, base := name[:cut], name[cut:]
+	if base == "" || base == "." || base == ".." {
+		_, fi, err := v.resolve(dev, name)
+		return err == nil && fi.IsDir(), err == nil
+	}
+	full, _, err := v.resolve(dev, folder)
+	if err != nil {
+		return false, false
+	}
+	fi, err := os.Lstat(filepath.Join(full, base))
+	return err == nil && fi.IsDir(), err == nil
+}
+
 // Volume returns what is mounted of a partition.
 func (v *Volumes) Volume(dev int) (Volume, bool) {
 	vol, ok := v.byNumber[dev]
@@ -301,12 +319,8 @@ func (v *Volumes) Volume(dev int) (Volume, bool) {
 
 // Entry tells whether there is anything of the name, wherever it may lead when it is a symbolic link.
 func (v *Volumes) Entry(dev int, name string) bool {
-	dir, _, err := v.resolve(dev, path.Dir(name))
-	if err != nil {
-		return false
-	}
-	_, err = os.Lstat(filepath.Join(dir, path.Base(name)))
-	return err == nil
+	_, is := v.Listed(dev, name)
+	return is
 }
 
 // List returns the names in a directory, sorted.

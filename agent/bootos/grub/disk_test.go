@@ -37,6 +37,13 @@ var diskScripts = []string{
 		`T -e "(hd0,msdos2"; T -e ()/boot; T -e (); T -e +1`,
 	`S cat; S cat /boot; S cat /none; S cat --nosuch /boot/flag; S load_env -f boot/flag; S list_env -f /none; ` +
 		`S source boot/flag; S configfile boot/flag`,
+	// Symbolic links: to nothing, a file, a folder.
+	`T -e /links/gone; T -f /links/gone; T -d /links/gone; T -s /links/gone; T -e /links/file; T -f /links/file; ` +
+		`T -d /links/file; T -s /links/file`,
+	`T -e /links/dir; T -f /links/dir; T -d /links/dir; T -d /links/dir/; T -s /links/dir; T -f /links/dir/flag; ` +
+		`T -d /links/dir/.`,
+	`for x in /link*/gone /link*/dir /link*/none /links/go* /links/di*/flag /links/di*/; do echo $x; done; ` +
+		`S cat /links/gone; S source /links/file; S source /links/dir/flag`,
 	// Names of devices.
 	`T -e (hd0,2)/boot; T -e (hd0,02)/boot; T -e (hd0,0x2)/boot; T -e "(hd0, 2)/boot"; T -e (hd0,gpt2)/boot; ` +
 		`S cat (hd0,gpt2)/boot/flag; S source (hd0,gpt2)/boot/flag`,
@@ -70,6 +77,11 @@ func (f *treeFiles) ReadFile(dev int, name string, _ int64) ([]byte, error) {
 func (f *treeFiles) Exists(dev int, name string, dir bool) bool {
 	fi, err := os.Stat(f.at(dev, strings.TrimRight(name, "/")))
 	return err == nil && fi.IsDir() == dir
+}
+
+func (f *treeFiles) Listed(dev int, name string) (dir, is bool) {
+	fi, err := os.Lstat(f.at(dev, strings.TrimRight(name, "/")))
+	return err == nil && fi.IsDir(), err == nil
 }
 
 func (f *treeFiles) List(dev int, name string) ([]string, error) {
@@ -109,6 +121,12 @@ func TestDiskLikeGRUB(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+		}
+		links := filepath.Join(tree, "links")
+		if err := errors.Join(os.Mkdir(links, 0o755), os.Symlink("none", filepath.Join(links, "gone")),
+			os.Symlink("../boot/flag", filepath.Join(links, "file")),
+			os.Symlink("../boot", filepath.Join(links, "dir"))); err != nil {
+			t.Fatal(err)
 		}
 		volumetest.Run(t, "mke2fs", "-q", "-t", "ext4", "-L", files.labels[n], "-U", uuid, "-d", tree, "-E",
 			fmt.Sprintf("offset=%d", n*8<<20), disk, "6M")

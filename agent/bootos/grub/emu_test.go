@@ -154,7 +154,8 @@ submenu empty { menuentry none { true; } }
 menuentry ninth { say ninth; exit; }
 `
 
-var ansi = regexp.MustCompile("\x1b\\[[0-9;]*[a-zA-Z]|\r")
+// ansi is what GRUB prints to move on its screen; and how far it has read a file, which it shows where that takes long.
+var ansi = regexp.MustCompile("\x1b\\[[0-9;]*[a-zA-Z]|\r| *\\[ [^ ]+  [0-9.]+[A-Za-z]*B  [0-9]+%  [^ ]+B/s \\]")
 
 // emu has grub-emu run a configuration and returns the lines that it printed.
 func emu(t *testing.T, dir, config string, args ...string) []string {
@@ -230,6 +231,12 @@ func (hostFiles) Facts(dev int) (Facts, bool)                          { return 
 func (hostFiles) Exists(dev int, name string, dir bool) bool {
 	fi, err := os.Stat(name)
 	return dev == 1 && err == nil && fi.IsDir() == dir
+}
+
+// Listed follows links, as grub-emu does with the host's files.
+func (hostFiles) Listed(dev int, name string) (dir, is bool) {
+	fi, err := os.Stat(name)
+	return err == nil && fi.IsDir(), dev == 1 && err == nil
 }
 
 func (hostFiles) List(_ int, name string) (names []string, err error) {

@@ -54,6 +54,11 @@ func (f *fakeFiles) Exists(dev int, name string, dir bool) bool {
 	return false
 }
 
+func (f *fakeFiles) Listed(dev int, name string) (dir, is bool) {
+	dir = f.Exists(dev, name, true)
+	return dir, dir || f.Exists(dev, name, false)
+}
+
 func (f *fakeFiles) List(dev int, name string) ([]string, error) {
 	var out []string
 	for k := range f.files {

@@ -160,10 +160,14 @@ func (s *shell) globPath(device, dir string, rest pattern) ([]string, error) {
 	return out, nil
 }
 
-// exists tells whether a file or directory is there.
+// exists tells whether a name is in its directory.
 func (s *shell) exists(name string) bool {
 	f, err := s.locate(name)
-	return err == nil && (s.files.Exists(f.Device, f.Path, false) || s.files.Exists(f.Device, f.Path, true))
+	if err != nil {
+		return false
+	}
+	_, is := s.files.Listed(f.Device, f.Path)
+	return is
 }
 
 var (

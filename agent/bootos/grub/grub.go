@@ -26,6 +26,9 @@ type Files interface {
 	Blocks(device int, first, count int64) ([]byte, error)
 	// Exists tells whether a file (or, with dir, a directory) is there.
 	Exists(device int, path string, dir bool) bool
+	// Listed tells whether a directory has a name in it, and whether the name itself is a directory: a symbolic link is
+	// none, wherever it leads.
+	Listed(device int, path string) (dir, is bool)
 	// List returns the names in a directory.
 	List(device int, path string) ([]string, error)
 	// Unseen tells whether GRUB may read a file system on a partition and this program does not.

@@ -91,6 +91,13 @@ func (m metered) Exists(dev int, name string, dir bool) bool {
 	return m.look(name) == nil && m.Files.Exists(dev, name, dir)
 }
 
+func (m metered) Listed(dev int, name string) (dir, is bool) {
+	if m.look(name) != nil {
+		return false, false
+	}
+	return m.Files.Listed(dev, name)
+}
+
 func (m metered) List(dev int, name string) ([]string, error) {
 	if err := m.look(name); err != nil {
 		return nil, err

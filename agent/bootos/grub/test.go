@@ -144,17 +144,14 @@ func (t *tester) unary(op, v string) (value, known bool) {
 	if err != nil {
 		return false, true
 	}
-	switch op {
-	case "-d":
-		return t.s.files.Exists(f.Device, f.Path, true), true
-	case "-e":
-		return t.s.files.Exists(f.Device, f.Path, false) || t.s.files.Exists(f.Device, f.Path, true), true
-	case "-s":
+	if op == "-s" {
 		b, err := t.s.files.ReadFile(f.Device, f.Path, MaxConfig)
 		if err != nil && t.s.files.Exists(f.Device, f.Path, false) {
 			t.err = &Restart{Why: fmt.Sprintf("its configuration asks for the size of %v: %v", f, err)}
 		}
 		return err == nil && len(b) > 0, true
 	}
-	return t.s.files.Exists(f.Device, f.Path, false), true
+	// GRUB looks for the name in its directory, and not where a link leads.
+	dir, is := t.s.files.Listed(f.Device, f.Path)
+	return is && (op == "-e" || dir == (op == "-d")), true
 }

@@ -58,18 +58,18 @@ func Entries(files Files, o Options) ([]*Entry, error) {
 				case dir == "/EFI/Linux" && hasSuffixFold(name, ".efi"):
 					e = unified(file, dev, files.OSRelease(dev, file))
 				case dir != "/EFI/Linux" && hasSuffixFold(name, ".conf"):
-					b, err := files.ReadFile(dev, file, maxFile)
+					text, err := readText(files, dev, file)
 					if err != nil {
 						return nil, err
 					}
-					e = parse(name, dev, string(b), o.Arch)
+					e = parse(name, dev, text, o.Arch)
 				}
 				if e != nil && e.architecture != "" && e.architecture != o.Arch && o.Version < 259 {
 					return nil, &grub.Restart{Entry: e.ID,
 						Why: fmt.Sprintf("its architecture is %s, and older versions of systemd-boot know %s in "+
 							"small letters alone", e.architecture, o.Arch)}
 				}
-				if e != nil && files.Exists(dev, e.Kernel, false) {
+				if e != nil && (files.Exists(dev, e.Kernel, false) || files.Exists(dev, e.Kernel, true)) {
 					out = append(out, e)
 				}
 			}
@@ -103,6 +103,10 @@ func parse(name string, dev int, text, arch string) *Entry {
 			}
 			e.architecture = value
 		case "linux", "efi", "uki":
+			if e.kind != "" && (e.kind == "uki") != (key == "uki") {
+				e.other = fmt.Sprintf("%s beside %s", key, e.kind)
+				continue
+			}
 			e.kind, e.Kernel = key, efiPath(value)
 		case "initrd":
 			e.Initrds = append(e.Initrds, efiPath(value))
@@ -157,7 +161,7 @@ func unified(file string, dev int, osRelease string) *Entry {
 	return e
 }
 
-// counters cuts +LEFT or +LEFT-DONE off a file name (UAPI.1, "Boot counting").
+// counters cuts +LEFT or +LEFT-DONE off a file name (UAPI.1, "Boot counting"); without DONE it is 0.
 func counters(name string) (id string, left, done int) {
 	name = strings.ToLower(name)
 	ext := path.Ext(name)
@@ -171,7 +175,6 @@ func counters(name string) (id string, left, done int) {
 	if err != nil {
 		return name, -1, -1
 	}
-	done = -1
 	if both {
 		if done, err = count(d); err != nil {
 			return name, -1, -1

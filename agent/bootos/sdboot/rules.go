@@ -16,6 +16,7 @@ type rules struct {
 	old bool
 	// of several entries that a pattern fits the last is taken, or the first (250: issue 22004)
 	either bool
+	uki    bool // an entry may name a unified kernel image by the key uki (from 258 on: issue 39886)
 }
 
 // rulesOf lists the rules that a version may have: at its edges it is not known what was carried into stable releases.
@@ -30,16 +31,18 @@ func rulesOf(version int) []rules {
 		}
 		return []bool{false, true}
 	}
-	stripped := among(257, 259)
+	stripped, uki := among(257, 259), among(258, 258)
 	if version == 0 {
-		stripped = []bool{false, true}
+		stripped, uki = []bool{false, true}, []bool{false, true}
 	}
 	var out []rules
 	for _, whole := range among(243, 245) {
 		for _, stripped := range stripped {
 			for _, keys := range among(250, 252) {
-				out = append(out, rules{stem: !whole, counters: !stripped, keys: keys, old: version != 0 &&
-					version < 250, either: version == 250})
+				for _, uki := range uki {
+					out = append(out, rules{stem: !whole, counters: !stripped, keys: keys, old: version != 0 &&
+						version < 250, either: version == 250, uki: uki})
+				}
 			}
 		}
 	}

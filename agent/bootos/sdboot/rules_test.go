@@ -13,12 +13,17 @@ import (
 // TestRulesOf: at the edges, and where the version is not known, there is more than one way.
 func TestRulesOf(t *testing.T) {
 	for version, want := range map[int]string{
-		0: "[{false true true false false} {false false true false false}]", 239: "[{true true false true false}]",
-		244: "[{true true false true false} {false true false true false}]",
-		247: "[{false true false true false}]", 251: "[{false true false false false} {false true true false false}]",
-		252: "[{false true true false false}]",
-		258: "[{false true true false false} {false false true false false}]", 259: "[{false false true false false}]",
-		250: "[{false true false false true} {false true true false true}]",
+		0: "[{false true true false false false} {false true true false false true} " +
+			"{false false true false false false} {false false true false false true}]",
+		239: "[{true true false true false false}]",
+		244: "[{true true false true false false} {false true false true false false}]",
+		247: "[{false true false true false false}]",
+		250: "[{false true false false true false} {false true true false true false}]",
+		251: "[{false true false false false false} {false true true false false false}]",
+		252: "[{false true true false false false}]", 257: "[{false true true false false false} " +
+			"{false false true false false false}]",
+		258: "[{false true true false false true} {false false true false false true}]",
+		259: "[{false false true false false true}]",
 	} {
 		if got := fmt.Sprint(rulesOf(version)); got != want {
 			t.Errorf("%d: %s, want %s", version, got, want)

@@ -4,6 +4,7 @@
 package sdboot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -93,7 +94,7 @@ func bounded(conf map[string]string, vars Variables) error {
 	patterns := map[string]string{"default in loader.conf": conf["default"],
 		"preferred in loader.conf": conf["preferred"]}
 	if vars != nil {
-		for _, v := range []string{"LoaderEntryDefault", "LoaderEntryLastBooted"} {
+		for _, v := range append([]string{"LoaderEntryDefault", "LoaderEntryLastBooted"}, newer...) {
 			patterns[v] = vars.Loader(v)
 		}
 	}
@@ -159,14 +160,14 @@ func outcome(e *Entry, err error) string {
 
 // choose follows the variables first, then loader.conf, then the order.
 func (r rules) choose(files Files, o Options, conf map[string]string, entries []*Entry) (*Entry, error) {
-	entries = slices.Clone(entries)
+	entries = slices.DeleteFunc(slices.Clone(entries), func(e *Entry) bool { return e.kind == "uki" && !r.uki })
 	slices.SortStableFunc(entries, r.compare)
 	want, saved := conf["default"], ""
 	if o.Variables != nil {
 		saved = o.Variables.Loader("LoaderEntryLastBooted")
 		if v := o.Variables.Loader("LoaderEntryDefault"); v != "" {
 			if e, err := r.find(files, o, entries, pick(v, saved)); e != nil || err != nil {
-				return e, err
+				return e, cmp.Or(err, r.preferred(o, conf, entries, e))
 			}
 		}
 	}
@@ -184,6 +185,9 @@ func (r rules) choose(files Files, o Options, conf map[string]string, entries []
 			return nil, r.ownOrder("the first of them is started")
 		}
 		e = entries[0]
+		if err := r.alone(e, entries, ""); err != nil {
+			return nil, err
+		}
 		// Versions before 245 compare the pattern with the name without .conf.
 		if old := slices.IndexFunc(entries, func(x *Entry) bool { return r.match(x, want+".conf") }); o.Version == 0 &&
 			old > 0 {
@@ -195,15 +199,44 @@ func (r rules) choose(files Files, o Options, conf map[string]string, entries []
 	if e == nil {
 		return nil, &grub.Restart{Why: "systemd-boot has no entry whose kernel is there, and shows its menu"}
 	}
-	// "preferred" is of newer versions: it is followed where it says the same.
-	if p := conf["preferred"]; p != "" {
-		i := slices.IndexFunc(entries, func(x *Entry) bool { return r.match(x, p) && x.Left != 0 })
-		if i >= 0 && entries[i] != e {
-			return nil, &grub.Restart{Entry: entries[i].ID,
-				Why: "loader.conf prefers it, and older versions of systemd-boot do not know the word"}
+	return e, r.preferred(o, conf, entries, e)
+}
+
+// preferred refuses an entry before which another one is preferred, in loader.conf or by the firmware's variable, or is
+// to be taken where the system failed: newer versions know these, and they are followed where they say the same.
+func (r rules) preferred(o Options, conf map[string]string, entries []*Entry, e *Entry) error {
+	wants := [][2]string{{"loader.conf prefers", conf["preferred"]}}
+	if o.Variables != nil {
+		for _, name := range newer {
+			wants = append(wants, [2]string{"the firmware's variable " + name + " names", o.Variables.Loader(name)})
 		}
 	}
-	return e, nil
+	for _, want := range wants {
+		who, p := want[0], want[1]
+		fits := func(x *Entry) bool { return r.match(x, p) && x.Left != 0 }
+		i := slices.IndexFunc(entries, fits)
+		if strings.HasPrefix(p, "@") || i >= 0 && entries[i] != e {
+			return &grub.Restart{Entry: p, Why: who + " it, and older versions of systemd-boot do not know that"}
+		}
+	}
+	return nil
+}
+
+// newer are variables that name entries and that not every version knows (pull request 40324; Boot Loader Interface).
+var newer = []string{"LoaderEntryPreferred", "LoaderEntrySysFail"}
+
+// alone refuses an entry that has the rank of another one of its partition, which the pattern fits as well: which of
+// them comes first is the order of the files in their folder. They may start the same.
+func (r rules) alone(e *Entry, entries []*Entry, pattern string) error {
+	for _, x := range entries {
+		if x == e || x.Device != e.Device || r.compare(e, x) != 0 || pattern != "" && !r.match(x, pattern) ||
+			x.Kernel == e.Kernel && x.Args == e.Args && slices.Equal(x.Initrds, e.Initrds) {
+			continue
+		}
+		return &grub.Restart{Entry: e.ID, Why: fmt.Sprintf("%s and %s have the same rank, and systemd-boot takes the "+
+			"one that its folder lists first", e.file, x.file)}
+	}
+	return nil
 }
 
 // ownOrder refuses to guess which entry comes first.
@@ -245,7 +278,7 @@ func (r rules) find(files Files, o Options, entries []*Entry, pattern string) (*
 		}
 	}
 	if first != nil {
-		return first, nil
+		return first, r.alone(first, entries, pattern)
 	}
 	for _, a := range auto {
 		ok, _ := path.Match(strings.ToLower(pattern), a.id)
@@ -281,12 +314,12 @@ func readConf(files Files, esp, version int) (map[string]string, error) {
 	if !files.Exists(esp, name, false) {
 		return conf, nil
 	}
-	b, err := files.ReadFile(esp, name, maxFile)
+	text, err := readText(files, esp, name)
 	if err != nil {
 		return nil, err
 	}
 	odd := ""
-	for key, value := range settings(string(b)) {
+	for key, value := range settings(text) {
 		if key == "default" {
 			if odd = ""; strings.HasPrefix(value, "@") && value != "@saved" {
 				odd = value
@@ -302,11 +335,23 @@ func readConf(files Files, esp, version int) (map[string]string, error) {
 	return conf, nil
 }
 
-// settings yields the "key value" lines of an entry or of loader.conf.
+// readText returns the text of an entry or of loader.conf. It ends at a NUL for systemd-boot, and a line does for
+// bootctl: such a file, or one of UTF-16, is a restart.
+func readText(files Files, dev int, name string) (string, error) {
+	b, err := files.ReadFile(dev, name, maxFile)
+	if err == nil && slices.Contains(b, 0) {
+		return "", &grub.Restart{Why: fmt.Sprintf("%s has a byte 0, and is no text to every program that reads it",
+			name)}
+	}
+	return string(b), err
+}
+
+// settings yields the "key value" lines of an entry or of loader.conf. A carriage return ends a line as well; what is
+// trimmed are blanks and tabs alone.
 func settings(text string) func(yield func(key, value string) bool) {
 	return func(yield func(key, value string) bool) {
-		for line := range strings.Lines(text) {
-			line = strings.TrimSpace(line)
+		for line := range strings.SplitSeq(strings.ReplaceAll(text, "\r", "\n"), "\n") {
+			line = strings.Trim(line, " \t")
 			i := strings.IndexAny(line, " \t")
 			if i < 0 || line[0] == '#' {
 				continue
@@ -328,6 +373,8 @@ func (e *Entry) check(files Files) error {
 		return &grub.Restart{Entry: e.ID, Why: fmt.Sprintf(format, args...)}
 	}
 	switch {
+	case !files.Exists(e.Device, e.Kernel, false):
+		return restart("its kernel %s is a folder, which systemd-boot opens and cannot start", e.Kernel)
 	case e.kind == "efi" && files.OSRelease(e.Device, e.Kernel) == "":
 		return restart("%s is an EFI program, which only the firmware starts", e.Kernel)
 	case e.devicetree != "":
