@@ -38,12 +38,17 @@ var matrixDisks = []matrixDisk{
 type matrixCard struct {
 	name, model string
 	drivers     []string
+	newer       bool // Debian 12's QEMU lacks it, its backports' has it
 }
 
 var matrixCards = []matrixCard{
-	{"virtio-net", "virtio-net-pci", []string{"virtio_net"}}, {"e1000", "e1000", []string{"e1000"}},
-	{"e1000e", "e1000e", []string{"e1000e"}}, {"rtl8139", "rtl8139", []string{"8139cp", "8139too"}},
-	{"vmxnet3", "vmxnet3", []string{"vmxnet3"}}, {"usb-net", vm.USBNet, []string{"cdc_ether", "rndis_host"}},
+	{name: "virtio-net", model: "virtio-net-pci", drivers: []string{"virtio_net"}},
+	{name: "e1000", model: "e1000", drivers: []string{"e1000"}},
+	{name: "e1000e", model: "e1000e", drivers: []string{"e1000e"}},
+	{name: "rtl8139", model: "rtl8139", drivers: []string{"8139cp", "8139too"}},
+	{name: "vmxnet3", model: "vmxnet3", drivers: []string{"vmxnet3"}},
+	{name: "usb-net", model: vm.USBNet, drivers: []string{"cdc_ether", "rndis_host"}},
+	{name: cardIGB, model: "igb", drivers: []string{"igb"}, newer: true},
 }
 
 // matrixOnly skips the matrix outside of `make test-matrix`, and returns the kernel's package.
@@ -129,8 +134,12 @@ func (m *matrix) row(t *testing.T, disk, card string) {
 	defer cancel()
 	b := &bench{T: t, Site: m.Site, ctx: ctx, dir: m.dir}
 	im := m.images[d.sector]
+	var qemu string
+	if c.newer {
+		qemu = newerQEMU(t, m.firmware)
+	}
 	n := b.node(disk+"_"+card, site.Hardware{Memory: 1024, Disks: []int64{im.Size}, Buses: []vm.Bus{d.bus},
-		Sector: d.sector, NIC: c.model, Firmware: m.firmware, Extra: m.extra, DiskFirst: m.media,
+		Sector: d.sector, NIC: c.model, Firmware: m.firmware, QEMU: qemu, Extra: m.extra, DiskFirst: m.media,
 		ROM: card != "virtio-net" && m.roms})
 	defer keepConsole(t, n, m.name+"_"+disk+"_"+card)
 	defer n.Unplug()
@@ -184,6 +193,20 @@ func (b *bench) refusedSectors(n *site.Node, rule []string) {
 		b.Logf("refused: %s", p.Reason)
 	}
 	b.blank(n.Disk, 0, st.Size())
+}
+
+// newerQEMU is the QEMU of Debian 12's backports for machines with this firmware.
+func newerQEMU(t *testing.T, f vm.Firmware) string {
+	t.Helper()
+	program := vm.QEMU
+	if f.ARM64 {
+		program = vm.QEMUARM64
+	}
+	dir := os.Getenv("DISKCAST_NEWER_QEMU")
+	if dir == "" {
+		need.Skip(t, "DISKCAST_NEWER_QEMU names no folder of QEMU 8.0 or later: .ci/qemu-backports makes one")
+	}
+	return filepath.Join(dir, program)
 }
 
 // keepConsole leaves what a machine said in build/boot, also when all went well.

@@ -57,7 +57,11 @@ const (
 	romsForeign = "QEMU's ROMs are programs for x86, and EDK II for 64-bit ARM has a driver of virtio-net alone"
 	romsNone    = "no firmware here has a driver of a USB network adapter, and no ROM can be in one: it starts from " +
 		"a CD"
+	igbNone = "Debian's ROMs of QEMU's cards have none for igb, and no firmware here a driver of it: it starts " +
+		"from a CD"
 )
+
+const cardIGB = "igb"
 
 // ways are all of them.
 var ways = []way{
@@ -162,6 +166,8 @@ func (w *way) cannot(card string) string {
 		return ""
 	case card == "usb-net":
 		return romsNone
+	case card == cardIGB:
+		return igbNone
 	}
 	return w.lacks
 }
@@ -175,7 +181,7 @@ func leftOut() (list []string) {
 			}
 		}
 	}
-	return append(list, "igb: QEMU has it from 8.0 on")
+	return list
 }
 
 // matrixRows are the machines: each way, disk and card that can be together meet in one.

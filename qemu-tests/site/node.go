@@ -40,6 +40,7 @@ type Hardware struct {
 	// DiskFirst has the firmware start the first disk, and the network not at all.
 	DiskFirst bool
 	Extra     []string // more arguments for QEMU
+	QEMU      string   // the QEMU to run; empty: the installed one
 	// Wire receives the console as well; nil for nobody.
 	Wire io.Writer
 }
@@ -104,7 +105,7 @@ func (s *Site) Node(name string, h Hardware) (*Node, error) {
 		NICs: []vm.NIC{{Netdev: netdev, Tap: tap, MAC: mac, Model: h.NIC,
 			NoROM: h.Firmware.Code != "" && !h.ROM}},
 		BootNIC:  !h.DiskFirst,
-		Firmware: h.Firmware, Extra: h.Extra,
+		Firmware: h.Firmware, Extra: h.Extra, Program: h.QEMU,
 		UUID: fmt.Sprintf("d15cca57-0000-4000-8000-%012x", n), Start: s.Lab.Start, Log: w,
 	})
 	s.mu.Lock()

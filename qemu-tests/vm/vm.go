@@ -9,6 +9,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,6 +67,9 @@ type Options struct {
 	Kernel, Initrd, Append string
 
 	Firmware Firmware
+
+	// Program is the QEMU to run; empty: the installed one of the firmware's architecture.
+	Program string
 
 	Accel Accel    // none: Accelerator's choice
 	Extra []string // more arguments for QEMU
@@ -135,6 +139,7 @@ func (v *VM) PowerOn(ctx context.Context) error {
 	if v.o.Firmware.ARM64 {
 		accel, program = ARM64, QEMUARM64
 	}
+	program = cmp.Or(v.o.Program, program)
 	if accel.Name == "" {
 		var err error
 		if accel, err = Accelerator(ctx); err != nil {
