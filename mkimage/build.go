@@ -220,6 +220,7 @@ func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs 
 	if err != nil {
 		return err
 	}
+	r.Notes = append(r.Notes, tree.Notes...)
 	if len(tree.Index.Modules()) == 0 && !slices.Equal(selection, []string{"none"}) {
 		return fmt.Errorf("no modules for kernel %s in %s: name their folder or package with --modules-from, or "+
 			"choose --modules none", k.Release, o.kernel)
@@ -275,6 +276,11 @@ func firmwareNote(missing []string, chosen []*kmod.Module) string {
 }
 
 func (o *options) readIPXE(r *result, arch contract.Arch) (map[string][]byte, error) {
+	if o.ipxe == noLoaders {
+		r.Notes = append(r.Notes, "no iPXE in the directory, as --ipxe none says: machines with BIOS cannot start "+
+			"from it unless their firmware is iPXE")
+		return nil, nil
+	}
 	if o.ipxe != "" {
 		return bootdir.ReadIPXE(o.ipxe, arch)
 	}
@@ -313,7 +319,7 @@ func (o *options) openMemtest(c *bootdir.Content, r *result) ([]contract.Source,
 	return sources, nil
 }
 
-// noLoaders is the word that leaves shim and GRUB out.
+// noLoaders is the word that leaves shim and GRUB, iPXE or ISOLINUX out.
 const noLoaders = "none"
 
 func (o *options) openLoaders(r *result, arch contract.Arch) (*secureboot.Loaders, error) {

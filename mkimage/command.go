@@ -136,7 +136,7 @@ func newCommand(archive func(contract.Arch) ([]byte, error)) *cobra.Command {
 	f.StringVar(&o.baseURL, "base-url", "",
 		"where iPXE and GRUB find kernel and archive (default: beside their script)")
 	f.StringVar(&o.ipxe, "ipxe", "", "folder with undionly.kpxe, ipxe.efi, snponly.efi (default "+defaultIPXE+
-		" when it is there)")
+		" when it is there); none leaves iPXE out")
 	f.StringVar(&o.ipxeShim, "ipxe-shim", "",
 		"for Secure Boot without GRUB: folder with the signed binaries of an iPXE release (snponly-shim.efi, "+
 			"snponly.efi); --shim must be there too")

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/ramfs"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
@@ -261,6 +263,10 @@ func TestRefuses(t *testing.T) {
 	if err := os.Symlink("gone", dangling); err != nil {
 		t.Fatal(err)
 	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	meta, other := filepath.Join(t.TempDir(), "meta.deb"), filepath.Join(t.TempDir(), "other.deb")
 	for name, control := range map[string]string{
 		meta:  "Package: linux-image-amd64\nDepends: linux-image-6.1.0-56-amd64 (= 6.1.192-2)\n",
@@ -284,6 +290,7 @@ func TestRefuses(t *testing.T) {
 		"two lines":       {[]string{"--append", "a\nboot"}, "end of a line"},
 		"module":          {[]string{"--modules", "nothing"}, `"nothing" is neither a group`},
 		"no shim":         {[]string{"--shim", "/nowhere"}, "--shim /nowhere"},
+		"shim is a pipe":  {[]string{"--shim", pipe, "--grub", pipe}, "no file but a pipe"},
 		"no GRUB":         {[]string{"--shim", kernel}, "the package has no shimx64.efi.signed"},
 		"iPXE":            {[]string{"--ipxe", filepath.Dir(kernel)}, "install the package ipxe"},
 		"kernel":          {[]string{"--kernel", "/nowhere"}, "no such file"},
@@ -320,6 +327,19 @@ func TestRefuses(t *testing.T) {
 	if _, err := mkimage(t, "--kernel", kernel, "--ipxe", ipxe, "--out", "x"); err == nil ||
 		!strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
 		t.Errorf("SOURCE_DATE_EPOCH: %v", err)
+	}
+}
+
+// TestWithoutIPXE: none is no folder, here as with --shim and --isolinux.
+func TestWithoutIPXE(t *testing.T) {
+	kernel, _, _ := inputs(t)
+	out := filepath.Join(t.TempDir(), "boot")
+	said, err := mkimage(t, "--kernel", kernel, "--ipxe", "none", "--out", out)
+	if err != nil || !strings.Contains(said, "as --ipxe none says") {
+		t.Fatalf("%v: %s", err, said)
+	}
+	if names, err := filepath.Glob(filepath.Join(out, "*pxe*")); err != nil || len(names) != 1 {
+		t.Errorf("%v, %v, want boot.ipxe alone", names, err)
 	}
 }
 

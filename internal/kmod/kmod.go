@@ -17,7 +17,8 @@ import (
 
 // Module is one kernel module.
 type Module struct {
-	Path string // relative to the folder of the kernel release: kernel/fs/ext4/ext4.ko
+	Path  string // relative to the folder of the kernel release: kernel/fs/ext4/ext4.ko
+	Place string // where the kernel's own tree has the module that this one is taken for; empty for Path
 	Info
 }
 

@@ -3,6 +3,8 @@
 package kernel
 
 import (
+	"bufio"
+	"compress/gzip"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -41,6 +43,12 @@ func (o Options) Check() error {
 			case err == nil && in.flag == "--kernel" && st.IsDir():
 				return fmt.Errorf("--kernel %s is a folder: name the kernel in it (vmlinuz-RELEASE), or a package",
 					name)
+			case err == nil && !st.IsDir():
+				f, err := pack.Open(name)
+				if err != nil {
+					return fmt.Errorf("%s: %w", in.flag, err)
+				}
+				f.Close()
 			case errors.Is(err, fs.ErrNotExist) && packageName.MatchString(name):
 				return fmt.Errorf("%s %s: there is no file of this name here; if it is a package: apt-get download "+
 					"%s, and give the file that this makes", in.flag, name, name)
@@ -168,10 +176,19 @@ func (k *Kernel) openKernel(o Options) (modules []string, err error) {
 	if err := k.readVmlinuz(root, images[0], o.Kernel); err != nil {
 		return nil, err
 	}
-	if len(o.Modules) > 0 {
-		return append([]string{o.Kernel}, o.Modules...), nil
+	modules = []string{o.Kernel}
+	for _, from := range o.Modules {
+		if !sameFile(from, o.Kernel) {
+			modules = append(modules, from)
+		}
 	}
-	return []string{o.Kernel}, nil
+	return modules, nil
+}
+
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err == nil && err2 == nil && os.SameFile(x, y)
 }
 
 // imagePlaces are where packages have the kernel: Debian and SUSE in /boot, Alpine there without a release in the name,
@@ -236,7 +253,7 @@ var fetch = map[string]string{pack.Deb: "apt-get download", pack.RPM: "dnf downl
 // noKernel says what to do with a package that holds no kernel: most often it only names, in its dependencies, the one
 // that does.
 func noKernel(name string) error {
-	f, err := os.Open(name)
+	f, err := pack.Open(name)
 	if err != nil {
 		return err
 	}
@@ -381,7 +398,7 @@ func (k *Kernel) addRoot(list *[]fs.FS, dir string) error {
 
 // isPackage tells a package from everything else by its first bytes.
 func isPackage(name string) (bool, error) {
-	f, err := os.Open(name)
+	f, err := pack.Open(name)
 	if err != nil {
 		return false, err
 	}
@@ -389,9 +406,22 @@ func isPackage(name string) (bool, error) {
 	if st, err := f.Stat(); err != nil || st.IsDir() {
 		return false, err
 	}
-	magic := make([]byte, pack.MagicSize)
-	if _, err := io.ReadFull(f, magic); err != nil {
+	r := bufio.NewReader(f)
+	magic, err := r.Peek(pack.MagicSize)
+	if err != nil {
 		return false, fmt.Errorf("%s: too short to be a kernel or a package", name)
 	}
-	return pack.Format(magic) != "", nil
+	format := pack.Format(magic)
+	return format != "" && (format != pack.APK || !isPackedImage(r)), nil
+}
+
+// isPackedImage tells an Image.gz, which begins like Alpine's packages, by the beginning of what is in it.
+func isPackedImage(r io.Reader) bool {
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return false
+	}
+	head := make([]byte, arm64Magic+4)
+	_, err = io.ReadFull(z, head)
+	return err == nil && isARM64(head)
 }

@@ -10,10 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/mkimage/deb/debtest"
 	"github.com/diskcast/diskcast/mkimage/kernel"
 	"github.com/diskcast/diskcast/mkimage/kernel/kerneltest"
+	"github.com/diskcast/diskcast/mkimage/pack/packtest"
 )
 
 func TestRelease(t *testing.T) {
@@ -150,13 +153,24 @@ func TestOpenLeavesNothing(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	image := string(kerneltest.Image("no-such-release"))
+	pipe := filepath.Join(dir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	f := func(name, text string) debtest.File { return debtest.File{Name: name, Text: text} }
 	for name, c := range map[string]struct {
 		o    kernel.Options
 		want string
 	}{
 		"absent": {kernel.Options{Kernel: filepath.Join(dir, "absent")}, "no such file"},
-		"short":  {kernel.Options{Kernel: write(t, filepath.Join(dir, "short"), []byte("x"))}, "too short"},
+		"pipe":   {kernel.Options{Kernel: pipe}, "no file but a pipe"},
+		"device": {kernel.Options{Kernel: "/dev/zero"}, "no file but a device"},
+		"modules from a pipe": {kernel.Options{Kernel: write(t, filepath.Join(dir, "k"), []byte(image)),
+			Modules: []string{pipe}}, "no file but a pipe"},
+		"hard link to what is not taken": {kernel.Options{Kernel: write(t, filepath.Join(dir, "h"),
+			packtest.PkgInfo(t, "arch", "pkgname = linux\n", packtest.File{Name: "usr/share/a.ko", Text: "a"},
+				packtest.File{Name: "lib/modules/1/kernel/a.ko", Hard: "usr/share/a.ko"}))}, "a.ko"},
+		"short": {kernel.Options{Kernel: write(t, filepath.Join(dir, "short"), []byte("x"))}, "too short"},
 		"text": {kernel.Options{Kernel: write(t, filepath.Join(dir, "text"), []byte("this is no kernel"))},
 			"not a Linux kernel image"},
 		"no modules": {kernel.Options{Kernel: write(t, filepath.Join(dir, "vmlinuz"), []byte(image))},

@@ -3,7 +3,9 @@ package kernel_test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -123,6 +125,49 @@ func TestOpenARM64(t *testing.T) {
 		if err := k.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestPackedImageAsFile: Ubuntu's /boot/vmlinuz for arm64 is an Image in gzip, which begins like a package of Alpine.
+func TestPackedImageAsFile(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err := z.Write(kerneltest.ARM64("6.1.0-1"))
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	if err := os.Mkdir(filepath.Join(folder, "kernel"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	k, err := kernel.Open(kernel.Options{Kernel: write(t, filepath.Join(t.TempDir(), "vmlinuz"), packed.Bytes()),
+		Modules: []string{folder}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	if k.Release != "6.1.0-1" || k.Arch != bootdir.ARM64 {
+		t.Errorf("release %q for %s", k.Release, k.Arch)
+	}
+}
+
+// TestHardLinks has a kernel and a module that are other names of files before them, and the package named twice.
+func TestHardLinks(t *testing.T) {
+	file := write(t, filepath.Join(t.TempDir(), "linux"), packtest.PkgInfo(t, "arch", "pkgname = linux\n",
+		packtest.File{Name: "usr/lib/modules/6.1.0-1/kernel/a.ko", Text: "a"},
+		packtest.File{Name: "usr/lib/modules/6.1.0-1/kernel/b.ko", Hard: "usr/lib/modules/6.1.0-1/kernel/a.ko"},
+		packtest.File{Name: "boot/vmlinuz-6.1.0-1", Text: string(kerneltest.Image("6.1.0-1"))},
+		packtest.File{Name: "usr/lib/modules/6.1.0-1/vmlinuz", Hard: "boot/vmlinuz-6.1.0-1"}))
+	k, err := kernel.Open(kernel.Options{Kernel: file, Modules: []string{file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	if len(k.Modules) != 1 {
+		t.Fatalf("%d folders of modules of one package", len(k.Modules))
+	}
+	if b, err := fs.ReadFile(k.Modules[0], "kernel/b.ko"); err != nil || string(b) != "a" {
+		t.Errorf("%q, %v", b, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"archive/tar"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/internal/kmod"
 	"github.com/diskcast/diskcast/mkimage/pack"
 )
 
@@ -28,7 +30,7 @@ func (k *Kernel) unpack(name, part string) (fs.FS, error) {
 		return nil, err
 	}
 	k.roots = append(k.roots, root)
-	f, err := os.Open(name)
+	f, err := pack.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +47,8 @@ func (k *Kernel) unpack(name, part string) (fs.FS, error) {
 			return unpackFile(root, h.Name, content)
 		case tar.TypeSymlink:
 			return root.Symlink(h.Linkname, h.Name)
+		case tar.TypeLink:
+			return link(root, h)
 		}
 		return nil
 	})
@@ -68,6 +72,17 @@ func wanted(name string) bool {
 	}
 	name = strings.TrimPrefix(name, "usr/")
 	return strings.HasPrefix(name, "lib/modules/") || strings.HasPrefix(name, "lib/firmware/")
+}
+
+// link gives a file that was unpacked another name. Of a file that was not wanted under its first name nothing is left:
+// that is an error for a kernel or a module, without which a node would do without a word.
+func link(root *os.Root, h *tar.Header) error {
+	err := root.Link(h.Linkname, h.Name)
+	_, module := kmod.FileName(h.Name)
+	if errors.Is(err, fs.ErrNotExist) && !module && !strings.HasPrefix(path.Base(h.Name), "vmlinu") {
+		return nil
+	}
+	return err
 }
 
 func unpackFile(root *os.Root, name string, content io.Reader) error {

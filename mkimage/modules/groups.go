@@ -1,6 +1,7 @@
 package modules
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -118,7 +119,8 @@ func (g group) holds(m *kmod.Module) bool {
 
 func within(m *kmod.Module, places []string) bool {
 	// Modules of the kernel's own tree lie below kernel/; those from elsewhere (updates/dkms) are in "all" only.
-	file, inTree := strings.CutPrefix(strings.TrimSuffix(Plain(m.Path), ".ko"), "kernel/")
+	// One that stands for a module of that tree is where that one is.
+	file, inTree := strings.CutPrefix(strings.TrimSuffix(Plain(cmp.Or(m.Place, m.Path)), ".ko"), "kernel/")
 	for _, p := range places {
 		if p == "" || inTree && (file == p || strings.HasSuffix(p, "/") && strings.HasPrefix(file, p)) {
 			return true

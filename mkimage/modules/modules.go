@@ -23,6 +23,7 @@ import (
 // Tree is all modules of a kernel.
 type Tree struct {
 	Index *kmod.Index
+	Notes []string // what of the folders was not taken, in words
 	dirs  []fs.FS
 }
 
@@ -35,25 +36,47 @@ func Scan(dirs []fs.FS) (*Tree, error) {
 	var (
 		found   []kmod.Module
 		builtin []string
+		odd     []string
 	)
 	for _, dir := range dirs {
-		list, err := scanDir(dir)
+		list, others, err := scanDir(dir)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, list...)
+		found, odd = append(found, list...), append(odd, others...)
 		names, err := readBuiltin(dir)
 		if err != nil {
 			return nil, err
 		}
 		builtin = append(builtin, names...)
 	}
+	if len(odd) > 0 {
+		t.Notes = append(t.Notes, fmt.Sprintf("%s left out: no file, or a link that leads to none in the folder of "+
+			"the modules", few(odd)))
+	}
+	found, over := preferred(found)
+	if len(over) > 0 {
+		t.Notes = append(t.Notes, fmt.Sprintf("%s taken, and not the module of the same name in another folder, as "+
+			"depmod does", few(over)))
+	}
 	index, err := kmod.NewIndex(found, builtin)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: leave one of them out of the folder, or of --modules-from", err)
 	}
 	t.Index = index
 	return t, nil
+}
+
+// few names some of a list.
+func few(list []string) string {
+	verb := " is"
+	if len(list) > 1 {
+		verb = " are"
+	}
+	if len(list) > 4 {
+		return fmt.Sprintf("%s and %d others%s", strings.Join(list[:4], ", "), len(list)-4, verb)
+	}
+	return strings.Join(list, ", ") + verb
 }
 
 func readBuiltin(dir fs.FS) ([]string, error) {
@@ -68,16 +91,23 @@ func readBuiltin(dir fs.FS) ([]string, error) {
 	return kmod.ReadBuiltin(f)
 }
 
-func scanDir(dir fs.FS) ([]kmod.Module, error) {
+// scanDir reads the modules of a folder, and names what is called like one and is no file.
+func scanDir(dir fs.FS) (_ []kmod.Module, odd []string, _ error) {
 	var paths []string
 	err := fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {
-		if _, ok := kmod.FileName(name); ok && err == nil && !d.IsDir() {
-			paths = append(paths, name)
+		if _, ok := kmod.FileName(name); !ok || err != nil || d.IsDir() {
+			return err
 		}
-		return err
+		// In RHEL's weak-updates are links to the modules of other kernels.
+		if st, err := fs.Stat(dir, name); err != nil || !st.Mode().IsRegular() {
+			odd = append(odd, name)
+			return nil
+		}
+		paths = append(paths, name)
+		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	list := make([]kmod.Module, len(paths))
 	var g errgroup.Group
@@ -100,7 +130,7 @@ func scanDir(dir fs.FS) ([]kmod.Module, error) {
 			return nil
 		})
 	}
-	return list, g.Wait()
+	return list, odd, g.Wait()
 }
 
 // Read returns a module's content, decompressed, and the path under which a node finds it.

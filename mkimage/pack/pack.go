@@ -6,7 +6,10 @@ package pack
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"os"
 
 	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/mkimage/deb"
@@ -49,6 +52,29 @@ type Info struct {
 // Source is the package for the manifest of a boot directory; part is what is taken from it.
 func (i *Info) Source(part string) bootdir.Source {
 	return bootdir.Source{Part: part, Format: i.Format, Name: i.Name, Version: i.Version, Arch: i.Arch}
+}
+
+// Open opens a package, or what may be one. A pipe or device is none: it is read in several goes, and one that nobody
+// writes into would be waited for, for ever.
+func Open(name string) (*os.File, error) {
+	st, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() && !st.IsDir() {
+		return nil, fmt.Errorf("%s is no file but a %s: give what it brings as a file", name, kind(st.Mode()))
+	}
+	return os.Open(name)
+}
+
+func kind(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeNamedPipe != 0:
+		return "pipe"
+	case m&fs.ModeSocket != 0:
+		return "socket"
+	}
+	return "device"
 }
 
 // Read goes through a package and tells what it is. do may be nil: then no file is looked at.

@@ -78,7 +78,7 @@ func TestRead(t *testing.T) {
 	t.Run("deb", func(t *testing.T) {
 		files := []debtest.File{}
 		for _, f := range tree {
-			files = append(files, debtest.File(f))
+			files = append(files, debtest.File{Name: f.Name, Text: f.Text, Link: f.Link})
 		}
 		check(t, debtest.WithControl(t, ".xz",
 			"Package: linux-image-1\nVersion: 1-1\nArchitecture: amd64\nDepends: kmod\n",
@@ -103,6 +103,40 @@ func TestRPM(t *testing.T) {
 			check(t, data, pack.Info{Format: "rpm", Name: "kernel-core", Version: "6.1.0-1", Arch: "x86_64",
 				Depends: info.Depends})
 		})
+	}
+}
+
+// TestHardLinks has one file under three names: each is told, behind the one that has the content.
+func TestHardLinks(t *testing.T) {
+	need.Tool(t, "rpmbuild")
+	files := []packtest.File{{Name: "lib/a.ko", Text: "module"}, {Name: "lib/b.ko", Hard: "lib/a.ko"},
+		{Name: "lib/c.ko", Hard: "lib/a.ko"}}
+	for format, data := range map[string][]byte{
+		"arch": packtest.PkgInfo(t, "arch", "pkgname = linux\n", files...),
+		"apk":  packtest.PkgInfo(t, "apk", "pkgname = linux\n", files...),
+		"rpm":  packtest.RPM(t, "kernel-core", "w3.zstdio", nil, files...),
+	} {
+		var names []string
+		content := map[string]string{}
+		_, err := pack.Read(bytes.NewReader(data), func(h *tar.Header, r io.Reader) error {
+			text, err := io.ReadAll(r)
+			if h.Typeflag == tar.TypeLink {
+				text = []byte(content[h.Linkname])
+			}
+			if h.Typeflag != tar.TypeDir {
+				names, content[h.Name] = append(names, h.Name), string(text)
+			}
+			return err
+		})
+		slices.Sort(names)
+		if err != nil || fmt.Sprint(names) != "[lib/a.ko lib/b.ko lib/c.ko]" || content["lib/a.ko"] != "module" ||
+			content["lib/b.ko"] != "module" || content["lib/c.ko"] != "module" {
+			t.Errorf("%s: %v, %q: %v", format, names, content, err)
+		}
+	}
+	out := packtest.PkgInfo(t, "arch", "pkgname = linux\n", packtest.File{Name: "lib/a.ko", Hard: "../etc/passwd"})
+	if _, _, err := read(out); err == nil || !strings.Contains(err.Error(), "leads out") {
+		t.Errorf("a hard link out of the package: %v", err)
 	}
 }
 

@@ -48,6 +48,8 @@ func readPkgInfo(f io.Reader, format string, do records.Do) (*Info, error) {
 		return do(h, content)
 	})
 	switch {
+	case errors.Is(err, tar.ErrHeader) && info.Name == "":
+		return nil, errors.New("what is compressed in it is no tar archive: not a package of Arch or Alpine")
 	case err != nil && !errors.Is(err, found):
 		return nil, err
 	case info.Name == "":

@@ -54,8 +54,8 @@ func checkHeaders(f io.ReadSeeker) error {
 	return err
 }
 
-// readRPM reads an RPM. A file that is there under several names has its content under the last of them only; kernels
-// and modules have one name each.
+// readRPM reads an RPM. A file that is there under several names has its content under the last of them only: the
+// others are told behind it, as hard links.
 func readRPM(f io.ReadSeeker, do records.Do) (_ *Info, err error) {
 	if err := checkHeaders(f); err != nil {
 		return nil, fmt.Errorf("RPM: %w", err)
@@ -89,6 +89,7 @@ func readRPM(f io.ReadSeeker, do records.Do) (_ *Info, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("RPM: %w", err)
 	}
+	names := map[int][]string{} // of files whose content is still to come, by inode
 	for {
 		file, err := payload.Next()
 		if errors.Is(err, io.EOF) {
@@ -108,7 +109,9 @@ func readRPM(f io.ReadSeeker, do records.Do) (_ *Info, err error) {
 		default:
 			continue
 		}
+		inode := file.Inode()
 		if payload.IsLink() {
+			names[inode] = append(names[inode], h.Name)
 			continue
 		}
 		content := io.Reader(payload)
@@ -118,5 +121,15 @@ func readRPM(f io.ReadSeeker, do records.Do) (_ *Info, err error) {
 		if err := records.One(h, io.LimitReader(content, h.Size), do); err != nil {
 			return nil, err
 		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		for _, name := range names[inode] {
+			other := &tar.Header{Name: name, Linkname: h.Name, Typeflag: tar.TypeLink}
+			if err := records.One(other, strings.NewReader(""), do); err != nil {
+				return nil, err
+			}
+		}
+		delete(names, inode)
 	}
 }

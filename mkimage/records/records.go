@@ -37,9 +37,14 @@ func Tar(r io.Reader, do Do) error {
 
 // One checks a record, makes its name clean, and calls do.
 func One(h *tar.Header, content io.Reader, do Do) error {
-	name := path.Clean(strings.TrimPrefix(h.Name, "./"))
-	if path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../") {
-		return fmt.Errorf("%q leads out of the package", h.Name)
+	name, err := clean(h.Name)
+	if err != nil {
+		return err
+	}
+	if h.Typeflag == tar.TypeLink { // another name of a file before it
+		if h.Linkname, err = clean(h.Linkname); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	if h.Size < 0 || h.Size > MaxFile {
 		return fmt.Errorf("%s: %d bytes, more than %d", name, h.Size, MaxFile)
@@ -49,4 +54,13 @@ func One(h *tar.Header, content io.Reader, do Do) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
+}
+
+// clean makes a name clean and relative.
+func clean(name string) (string, error) {
+	short := path.Clean(strings.TrimPrefix(name, "./"))
+	if path.IsAbs(short) || short == ".." || strings.HasPrefix(short, "../") {
+		return "", fmt.Errorf("%q leads out of the package", name)
+	}
+	return short, nil
 }

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -108,7 +107,7 @@ func Read(name, installed, part string) ([]byte, []bootdir.Source, error) {
 	if name == "" {
 		name = installed
 	}
-	f, err := os.Open(name)
+	f, err := pack.Open(name)
 	if err != nil {
 		return nil, nil, err
 	}

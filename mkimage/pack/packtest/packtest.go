@@ -17,9 +17,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// File is a record of a package: a link if Link is set.
+// File is a record of a package: a link if Link is set, another name of the file Hard if that is.
 type File struct {
-	Name, Text, Link string
+	Name, Text, Link, Hard string
 }
 
 // Write writes the files below a folder.
@@ -30,6 +30,8 @@ func Write(t testing.TB, dir string, files ...File) {
 		err := os.MkdirAll(filepath.Dir(name), 0o755)
 		if err == nil && f.Link != "" {
 			err = os.Symlink(f.Link, name)
+		} else if err == nil && f.Hard != "" {
+			err = os.Link(filepath.Join(dir, f.Hard), name)
 		} else if err == nil {
 			err = os.WriteFile(name, []byte(f.Text), 0o644)
 		}
@@ -99,6 +101,9 @@ func archive(t testing.TB, end bool, files []File) []byte {
 		h := &tar.Header{Name: f.Name, Mode: 0o644, Size: int64(len(f.Text)), Typeflag: tar.TypeReg}
 		if f.Link != "" {
 			h.Typeflag, h.Linkname = tar.TypeSymlink, f.Link
+		}
+		if f.Hard != "" {
+			h.Typeflag, h.Linkname = tar.TypeLink, f.Hard
 		}
 		if err := w.WriteHeader(h); err != nil {
 			t.Fatal(err)
