@@ -204,7 +204,7 @@ func missedFirmware(asked map[string][]string, blobs []modules.Blob) []string {
 // choose fills in the kernel, its modules and their firmware.
 func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs kernel.Options,
 	list []machines.Machine) error {
-	c.Kernel, c.Release, c.Zstd = k.Vmlinuz(), k.Release, k.Zstd
+	c.Kernel, c.Release, c.Packing = k.Vmlinuz(), k.Release, k.Packing
 	if err := bootdir.CheckCmdline(c, kernel.CmdlineSize(c.Kernel)); err != nil {
 		return err
 	}

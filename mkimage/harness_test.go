@@ -13,6 +13,7 @@ import (
 	"time"
 
 	contract "github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/internal/kmod"
 	"github.com/diskcast/diskcast/internal/kmod/kmodtest"
 	"github.com/diskcast/diskcast/internal/ramfs"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
@@ -149,6 +150,11 @@ func (h hasRecord) check(t *testing.T, _ string, a *ramfs.Archive) {
 		data, err := r.Data()
 		if err != nil {
 			t.Error(err)
+		}
+		if strings.HasSuffix(h.name, kmod.PackedSuffix) {
+			if data, err = kmod.Unpack(bytes.NewReader(data)); err != nil {
+				t.Errorf("%s: %v", h.name, err)
+			}
 		}
 		text = string(data)
 	}

@@ -158,7 +158,7 @@ func TestVerify(t *testing.T) {
 			rewrite(t, filepath.Join(dir, "manifest.json"), func(b []byte) []byte {
 				return bytes.Replace(b, []byte(`"kernel": "6.1.0-1"`), []byte(`"kernel": "6.1.0-2"`), 1)
 			})
-		}, `bad +modules +lib/modules/6.1.0-1/kernel/.*e1000.ko lies where Linux 6.1.0-2 does not look`},
+		}, `bad +modules +lib/modules/6.1.0-1/kernel/.*e1000.ko.zst lies where Linux 6.1.0-2 does not look`},
 		"another server": {nil, func(t *testing.T, dir string) {
 			rewrite(t, filepath.Join(dir, "manifest.json"), func(b []byte) []byte {
 				return bytes.Replace(b, []byte("10.0.0.1"), []byte("10.0.0.2"), 1)
@@ -272,7 +272,7 @@ func TestSBOM(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"./vmlinuz", "./initramfs.img/lib/firmware/card.bin", "./initramfs.img/bbin/bb",
-		"./initramfs.img/lib/modules/6.1.0-1/kernel/fs/ext4/ext4.ko"} {
+		"./initramfs.img/lib/modules/6.1.0-1/kernel/fs/ext4/ext4.ko.zst"} {
 		if !files[name] {
 			t.Errorf("no file %s", name)
 		}

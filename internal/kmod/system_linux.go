@@ -16,15 +16,23 @@ type System struct{}
 
 var _ Kernel = System{}
 
-// Init implements Kernel with finit_module(2). The module must not be compressed: a kernel in lockdown checks the
-// signature at its end, and only newer ones can decompress by themselves.
+// Init implements Kernel with finit_module(2). A module that is compressed is unpacked here and given with
+// init_module(2): a kernel in lockdown checks the signature at its end, and only newer ones decompress by themselves.
 func (System) Init(file fs.File, params string) error {
-	var err error
-	if f, ok := file.(*os.File); ok {
+	st, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	f, isFile := file.(*os.File)
+	if packed := path.Ext(st.Name()) == PackedSuffix; isFile && !packed {
 		err = unix.FinitModule(int(f.Fd()), params, 0)
 	} else {
+		read := io.ReadAll
+		if packed {
+			read = Unpack
+		}
 		var data []byte
-		if data, err = io.ReadAll(file); err == nil {
+		if data, err = read(file); err == nil {
 			err = unix.InitModule(data, params)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/cavaliercoder/go-cpio"
 	"github.com/klauspost/compress/zstd"
 	"github.com/klauspost/pgzip"
+	"github.com/pierrec/lz4/v4"
 )
 
 const (
@@ -77,6 +78,27 @@ const (
 	blocks    = 8
 )
 
+// Packing is how an archive is compressed.
+type Packing int
+
+// What kernels unpack. Every one has gzip.
+const (
+	Gzip Packing = iota
+	Zstd
+	LZ4
+)
+
+// PackBy is Pack, PackZstd or PackLZ4.
+func (a *Archive) PackBy(p Packing, w io.Writer, modTime time.Time) (unpacked int64, err error) {
+	switch p {
+	case Zstd:
+		return a.PackZstd(w, modTime)
+	case LZ4:
+		return a.PackLZ4(w, modTime)
+	}
+	return a.Pack(w, modTime)
+}
+
 // Pack writes the archive compressed with gzip, which every kernel can unpack, and returns its size before compression.
 // The level is the default one: the best makes a Debian kernel's modules 1.5 % smaller and takes many times as long.
 func (a *Archive) Pack(w io.Writer, modTime time.Time) (unpacked int64, err error) {
@@ -109,11 +131,30 @@ func (a *Archive) PackZstd(w io.Writer, modTime time.Time) (unpacked int64, err 
 	return count.n, zw.Close()
 }
 
+// PackLZ4 is Pack with lz4, for kernels that have CONFIG_RD_LZ4: they unpack it in a tenth of the time that zstd takes
+// on an emulated processor. The format is the legacy one, which is all that kernels read (lib/decompress_unlz4.c):
+// blocks of 8 MiB, one after another.
+func (a *Archive) PackLZ4(w io.Writer, modTime time.Time) (unpacked int64, err error) {
+	zw := lz4.NewWriter(w)
+	if err := zw.Apply(lz4.LegacyOption(true), lz4.CompressionLevelOption(lz4.Level9),
+		lz4.ConcurrencyOption(1)); err != nil {
+		return 0, err
+	}
+	count := &counter{w: zw}
+	if err := a.Write(count, modTime); err != nil {
+		return 0, err
+	}
+	return count.n, zw.Close()
+}
+
 // zstdWindow is how far back, in bytes, the kernel must remember what it has unpacked.
 const zstdWindow = 8 << 20
 
 // zstdMagic begins a frame (RFC 8878, 3.1.1).
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
+
+// lz4Magic begins a file in lz4's legacy format (lz4_Frame_format.md, "Legacy frame").
+var lz4Magic = []byte{0x02, 0x21, 0x4c, 0x18}
 
 type counter struct {
 	w io.Writer
@@ -126,11 +167,15 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Unpack reads an archive that is compressed with gzip or zstd.
+// Unpack reads an archive that is compressed with gzip, zstd or lz4.
 func Unpack(r io.Reader) (*Archive, error) {
 	b := bufio.NewReader(r)
 	// What is shorter than the magic number is for gzip to refuse.
-	if head, _ := b.Peek(len(zstdMagic)); bytes.Equal(head, zstdMagic) {
+	head, _ := b.Peek(len(zstdMagic))
+	switch {
+	case bytes.Equal(head, lz4Magic):
+		return Read(lz4.NewReader(b))
+	case bytes.Equal(head, zstdMagic):
 		zr, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(16*zstdWindow))
 		if err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package ramfs
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pierrec/lz4/v4"
 
 	"github.com/diskcast/diskcast/internal/testenv/need"
 )
@@ -97,15 +99,57 @@ func TestRoundTrip(t *testing.T) {
 	if d := cmp.Diff(sampleEntries, entries(t, c)); d != "" {
 		t.Error(d)
 	}
-	packed.Reset()
-	if n, err = b.PackZstd(&packed, time.Time{}); err != nil || n != int64(plain.Len()) {
-		t.Errorf("packed %d bytes with zstd, %v, want %d", n, err, plain.Len())
+	for _, p := range []Packing{Gzip, Zstd, LZ4} {
+		packed.Reset()
+		if n, err = b.PackBy(p, &packed, time.Time{}); err != nil || n != int64(plain.Len()) {
+			t.Errorf("packing %d: packed %d bytes, %v, want %d", p, n, err, plain.Len())
+		}
+		if c, err = Unpack(&packed); err != nil {
+			t.Fatalf("packing %d: %v", p, err)
+		}
+		if d := cmp.Diff(sampleEntries, entries(t, c)); d != "" {
+			t.Errorf("packing %d: %s", p, d)
+		}
 	}
-	if c, err = Unpack(&packed); err != nil {
+}
+
+// TestLZ4 has the tool read what kernels do: the legacy format, in blocks of 8 MiB.
+func TestLZ4(t *testing.T) {
+	tool := need.Tool(t, "lz4")
+	a := sample(t)
+	if err := a.Add(NewFile("large", 0o644, bytes.Repeat([]byte("0123456789abcdef"), 1<<20))); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(sampleEntries, entries(t, c)); d != "" {
-		t.Error(d)
+	var plain, packed, again bytes.Buffer
+	if err := a.Write(&plain, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []*bytes.Buffer{&packed, &again} {
+		if _, err := a.PackLZ4(w, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(packed.Bytes(), again.Bytes()) {
+		t.Error("the same records gave different bytes")
+	}
+	if !bytes.HasPrefix(packed.Bytes(), lz4Magic) {
+		t.Errorf("the archive begins with %x", packed.Bytes()[:4])
+	}
+	cmd := exec.Command(tool, "-dc")
+	cmd.Stdin = bytes.NewReader(packed.Bytes())
+	out, err := cmd.Output()
+	if err != nil || !bytes.Equal(out, plain.Bytes()) {
+		t.Errorf("lz4 unpacks %d bytes, %v; want the archive of %d", len(out), err, plain.Len())
+	}
+	first := binary.LittleEndian.Uint32(packed.Bytes()[4:])
+	block := make([]byte, 8<<20)
+	if n, err := lz4.UncompressBlock(packed.Bytes()[8:8+first], block); err != nil || n != len(block) {
+		t.Errorf("the first block has %d bytes, %v; want 8 MiB", n, err)
+	}
+	for _, n := range []int{packed.Len() - 1, 8 + int(first), 6} {
+		if _, err := Unpack(bytes.NewReader(packed.Bytes()[:n])); err == nil {
+			t.Errorf("the first %d bytes of an archive pass for all of it", n)
+		}
 	}
 }
 
@@ -304,20 +348,21 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// FuzzUnpack has what is compressed, by either.
+// FuzzUnpack has what is compressed, by each.
 func FuzzUnpack(f *testing.F) {
 	a := &Archive{}
 	if err := a.Add(NewFile("bbin/bb", 0o755, []byte("content"))); err != nil {
 		f.Fatal(err)
 	}
-	for _, pack := range []func(io.Writer, time.Time) (int64, error){a.Pack, a.PackZstd} {
+	for _, p := range []Packing{Gzip, Zstd, LZ4} {
 		var b bytes.Buffer
-		if _, err := pack(&b, time.Time{}); err != nil {
+		if _, err := a.PackBy(p, &b, time.Time{}); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(b.Bytes())
 	}
 	f.Add(zstdMagic)
+	f.Add(lz4Magic)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		a, err := Unpack(bytes.NewReader(data))
 		if err == nil && a == nil {

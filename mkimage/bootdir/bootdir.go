@@ -41,7 +41,7 @@ type Content struct {
 	Kernel   []byte
 	Release  string // of the kernel
 	Arch     contract.Arch
-	Zstd     bool // the kernel unpacks archives that are compressed with zstd
+	Packing  ramfs.Packing // that the kernel unpacks
 	Tree     *modules.Tree
 	Modules  []*kmod.Module
 	Firmware []modules.Blob
@@ -90,11 +90,7 @@ func Files(c *Content) (map[string][]byte, *Manifest, error) {
 		m.Firmware = append(m.Firmware, b.Name)
 	}
 	var img bytes.Buffer
-	pack := a.Pack
-	if c.Zstd {
-		pack = a.PackZstd
-	}
-	if m.Unpacked, err = pack(&img, c.ModTime); err != nil {
+	if m.Unpacked, err = a.PackBy(c.Packing, &img, c.ModTime); err != nil {
 		return nil, nil, err
 	}
 	files := map[string][]byte{KernelFile: c.Kernel, ArchiveFile: img.Bytes(), ScriptFile: []byte(Script(c))}
@@ -171,22 +167,28 @@ func addEnd(a *ramfs.Archive) error {
 	return nil
 }
 
+// addModules adds each module compressed by itself: a node unpacks those alone that it loads, a tenth of them.
 func addModules(a *ramfs.Archive, c *Content) error {
 	dir := "lib/modules/" + c.Release
-	var plain []kmod.Module
+	packer, err := kmod.NewPacker()
+	if err != nil {
+		return err
+	}
+	var packed []kmod.Module
 	for _, m := range c.Modules {
 		name, data, err := c.Tree.Read(m)
 		if err != nil {
 			return fmt.Errorf("module %s: %w", m.Name, err)
 		}
-		if err := a.Add(ramfs.NewFile(dir+"/"+name, 0o644, data)); err != nil {
+		name += kmod.PackedSuffix
+		if err := a.Add(ramfs.NewFile(dir+"/"+name, 0o644, packer.Pack(data))); err != nil {
 			return err
 		}
 		copied := *m
 		copied.Path = name
-		plain = append(plain, copied)
+		packed = append(packed, copied)
 	}
-	index, err := kmod.NewIndex(plain, c.Tree.Index.Builtins())
+	index, err := kmod.NewIndex(packed, c.Tree.Index.Builtins())
 	if err != nil {
 		return err
 	}

@@ -2,19 +2,22 @@ package kernel
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
 	"strings"
+
+	"github.com/diskcast/diskcast/internal/ramfs"
 )
 
 // maxConfig bounds a kernel's configuration, in bytes. Debian's have 270 kB.
 const maxConfig = 4 << 20
 
-// hasZstd reports whether the configuration beside a kernel says that it unpacks archives that are compressed with
-// zstd, as Linux 5.9 and later can (usr/Kconfig). Debian and SUSE name the file by the release, Alpine as the kernel's
-// own, Fedora has it beside the modules. Without one the answer is no: gzip is what every kernel has.
-func hasZstd(root fs.FS, image, release string) bool {
+// packing is the quickest that a kernel unpacks archives by, as the configuration beside it says (usr/Kconfig). Debian
+// and SUSE name the file by the release, Alpine as the kernel's own, Fedora has it beside the modules. Without one it
+// is gzip, which every kernel has.
+func packing(root fs.FS, image, release string) ramfs.Packing {
 	_, own, _ := strings.Cut(path.Base(image), "-")
 	for _, name := range []string{"config-" + own, "config-" + release, "config"} {
 		f, err := root.Open(path.Join(path.Dir(image), name))
@@ -23,9 +26,24 @@ func hasZstd(root fs.FS, image, release string) bool {
 		}
 		text, err := io.ReadAll(io.LimitReader(f, maxConfig))
 		f.Close()
-		if err == nil {
-			return bytes.Contains(text, []byte("\nCONFIG_RD_ZSTD=y\n"))
+		if err != nil {
+			continue
 		}
+		switch {
+		case bytes.Contains(text, []byte("\nCONFIG_RD_LZ4=y\n")) && padded(release):
+			return ramfs.LZ4
+		case bytes.Contains(text, []byte("\nCONFIG_RD_ZSTD=y\n")):
+			return ramfs.Zstd
+		}
+		return ramfs.Gzip
 	}
-	return false
+	return ramfs.Gzip
+}
+
+// padded says that a kernel takes the zeros with which a boot loader fills an archive of lz4 up. Before Linux 5.14 it
+// unpacks all and then says that the archive is broken (lib/decompress_unlz4.c).
+func padded(release string) bool {
+	var major, minor int
+	n, err := fmt.Sscanf(release, "%d.%d", &major, &minor)
+	return err == nil && n == 2 && (major > 5 || major == 5 && minor >= 14)
 }

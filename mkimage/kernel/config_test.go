@@ -5,13 +5,14 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/ramfs"
 	"github.com/diskcast/diskcast/mkimage/deb/debtest"
 	"github.com/diskcast/diskcast/mkimage/kernel"
 	"github.com/diskcast/diskcast/mkimage/kernel/kerneltest"
 )
 
-// TestZstdOfPackage has the configuration in the kernel's package.
-func TestZstdOfPackage(t *testing.T) {
+// TestPackingOfPackage has the configuration in the kernel's package.
+func TestPackingOfPackage(t *testing.T) {
 	f := func(name, text string) debtest.File { return debtest.File{Name: name, Text: text} }
 	deb := write(t, filepath.Join(t.TempDir(), "image.deb"), debtest.Package(t, ".xz",
 		f("boot/vmlinuz-6.1.0-1", string(kerneltest.Image("6.1.0-1"))),
@@ -21,26 +22,34 @@ func TestZstdOfPackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer k.Close()
-	if !k.Zstd {
+	if k.Packing != ramfs.Zstd {
 		t.Error("the configuration in the package was not read")
 	}
 }
 
-// TestZstd has a kernel with different configurations beside it.
-func TestZstd(t *testing.T) {
+// TestPacking has a kernel with different configurations beside it.
+func TestPacking(t *testing.T) {
 	const release, yes = "6.1.0-1-amd64", "# a\nCONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\nCONFIG_X=y\n"
+	const all = "# a\nCONFIG_RD_GZIP=y\nCONFIG_RD_LZ4=y\nCONFIG_RD_ZSTD=y\n"
 	for _, c := range []struct {
-		name, file, text string
-		want             bool
+		name, release, file, text string
+		want                      ramfs.Packing
 	}{
-		{"by the release", "config-" + release, yes, true},
-		{"beside the modules", "config", yes, true},
-		{"another kernel's", "config-6.1.0-2-amd64", yes, false},
-		{"not set", "config-" + release, "# a\n# CONFIG_RD_ZSTD is not set\n", false},
-		{"a module, which an archive cannot wait for", "config-" + release, "# a\nCONFIG_RD_ZSTD=m\n", false},
-		{"another option", "config-" + release, "# a\nCONFIG_NORD_ZSTD=y\nCONFIG_RD_ZSTD=yes\n", false},
-		{"none", "", "", false},
+		{"by the release", release, "config-" + release, yes, ramfs.Zstd},
+		{"beside the modules", release, "config", yes, ramfs.Zstd},
+		{"another kernel's", release, "config-6.1.0-2-amd64", yes, ramfs.Gzip},
+		{"not set", release, "config-" + release, "# a\n# CONFIG_RD_ZSTD is not set\n", ramfs.Gzip},
+		{"a module, which an archive cannot wait for", release, "config-" + release, "# a\nCONFIG_RD_ZSTD=m\n",
+			ramfs.Gzip},
+		{"another option", release, "config-" + release, "# a\nCONFIG_NORD_ZSTD=y\nCONFIG_RD_ZSTD=yes\n", ramfs.Gzip},
+		{"none", release, "", "", ramfs.Gzip},
+		{"both", release, "config-" + release, all, ramfs.LZ4},
+		{"the first that takes padding", "5.14.0-70.el9.x86_64", "config", all, ramfs.LZ4},
+		{"takes no padding", "5.10.0-30-amd64", "config", all, ramfs.Zstd},
+		{"of before both", "4.19.0-27-amd64", "config", all, ramfs.Zstd},
+		{"lz4 alone", "6.12.0-1", "config", "# a\nCONFIG_RD_LZ4=y\n# CONFIG_RD_ZSTD is not set\n", ramfs.LZ4},
 	} {
+		release := c.release
 		dir := t.TempDir()
 		modules := filepath.Join(dir, "modules")
 		if err := os.MkdirAll(filepath.Join(modules, "kernel"), 0o755); err != nil {
@@ -59,8 +68,8 @@ func TestZstd(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		if k.Zstd != c.want {
-			t.Errorf("%s: zstd %v, want %v", c.name, k.Zstd, c.want)
+		if k.Packing != c.want {
+			t.Errorf("%s: packing %d, want %d", c.name, k.Packing, c.want)
 		}
 		if err := k.Close(); err != nil {
 			t.Error(err)

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/internal/ramfs"
 	"github.com/diskcast/diskcast/mkimage/pack"
 	"github.com/diskcast/diskcast/mkimage/scratch"
 )
@@ -68,9 +69,9 @@ var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9.+]*-[a-z0-9.+-]*[a-z0-9]$
 type Kernel struct {
 	Release  string // as uname -r says it
 	Arch     bootdir.Arch
-	Zstd     bool    // by its configuration it unpacks archives that are compressed with zstd
-	Modules  []fs.FS // folders of the release; a module is looked for in each
-	Firmware []fs.FS // folders of firmware
+	Packing  ramfs.Packing // of the archives that it unpacks by its configuration, the quickest
+	Modules  []fs.FS       // folders of the release; a module is looked for in each
+	Firmware []fs.FS       // folders of firmware
 	// Sources are the packages among the inputs.
 	Sources []bootdir.Source
 
@@ -321,7 +322,7 @@ func (k *Kernel) readVmlinuz(dir fs.FS, name, from string) error {
 		return fmt.Errorf("kernel %s: %w", from, err)
 	}
 	k.vmlinuz, k.Arch, k.Release = data, arch, release
-	k.Zstd = hasZstd(dir, name, release)
+	k.Packing = packing(dir, name, release)
 	return nil
 }
 

@@ -9,6 +9,9 @@ import (
 	"strings"
 
 	contract "github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/internal/kmod"
+	"github.com/diskcast/diskcast/internal/ramfs"
+	"github.com/diskcast/diskcast/mkimage/modules"
 )
 
 // Change is one thing in which two boot directories differ.
@@ -90,10 +93,13 @@ func diffArchives(a, b *Directory) ([]Change, error) {
 		for _, r := range records {
 			kind, name := "record", r.Name
 			if below, ok := strings.CutPrefix(r.Name, modulesDir+d.Manifest.Kernel+"/"); ok {
-				if !strings.HasSuffix(below, ".ko") {
+				if _, is := kmod.FileName(below); !is {
 					continue // the lists of modules follow from the modules
 				}
-				kind, name = "module", below
+				kind, name = "module", modules.Plain(below)
+				if r, err = d.plain(r); err != nil {
+					return nil, err
+				}
 			} else if below, ok := strings.CutPrefix(r.Name, firmwareDir); ok {
 				kind, name = "firmware", below
 			}
@@ -105,6 +111,16 @@ func diffArchives(a, b *Directory) ([]Change, error) {
 		list = append(list, changes(k, sets[k][0], sets[k][1])...)
 	}
 	return list, nil
+}
+
+// plain is the record of a module as it would be uncompressed, so that one is the same in archives of either kind.
+func (d *Directory) plain(r Record) (Record, error) {
+	in, ok := d.Archive.Lookup(r.Name)
+	if !ok || in.Kind != ramfs.File {
+		return r, nil
+	}
+	data, err := plainModule(in)
+	return Record{r.Name, int64(len(data)), hexSum(data)}, err
 }
 
 func changes(what string, from, to map[string]Record) []Change {

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	contract "github.com/diskcast/diskcast/internal/bootdir"
+	"github.com/diskcast/diskcast/internal/kmod"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/machines"
@@ -74,7 +75,7 @@ func (d *Directory) Inspect() (*Summary, error) {
 		return nil, err
 	}
 	for _, r := range records {
-		if strings.HasSuffix(r.Name, ".ko") {
+		if _, is := kmod.FileName(r.Name); is {
 			s.Modules = append(s.Modules, r)
 		}
 	}

@@ -196,7 +196,7 @@ func (d *Directory) Modules() ([]kmod.Module, error) {
 		if _, is := kmod.FileName(r.Name); !is || r.Kind != ramfs.File || !strings.HasPrefix(r.Name, modulesDir) {
 			continue
 		}
-		data, err := r.Data()
+		data, err := plainModule(r)
 		if err != nil {
 			return nil, err
 		}
@@ -210,6 +210,18 @@ func (d *Directory) Modules() ([]kmod.Module, error) {
 		list = append(list, kmod.Module{Path: r.Name, Info: info})
 	}
 	return list, nil
+}
+
+// plainModule is a module's content, unpacked where it is compressed.
+func plainModule(r ramfs.Record) ([]byte, error) {
+	data, err := r.Data()
+	if err == nil && strings.HasSuffix(r.Name, kmod.PackedSuffix) {
+		data, err = kmod.Unpack(bytes.NewReader(data))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Name, err)
+	}
+	return data, nil
 }
 
 // missingFirmware are the modules that may ask for firmware of which nothing is in the archive.
