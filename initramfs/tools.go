@@ -10,7 +10,6 @@ import (
 
 	// How the node starts and stops.
 	_ "github.com/u-root/u-root/cmds/core/gosh"
-	_ "github.com/u-root/u-root/cmds/core/init"
 	_ "github.com/u-root/u-root/cmds/core/kexec"
 	_ "github.com/u-root/u-root/cmds/core/poweroff"
 	_ "github.com/u-root/u-root/cmds/core/shutdown"

@@ -27,7 +27,7 @@ const testPin = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabb
 // testUserland is an archive in place of the embedded one.
 func testUserland(contract.Arch) ([]byte, error) {
 	a := &ramfs.Archive{}
-	if err := a.Add(ramfs.NewFile("bbin/bb", 0o755, []byte("binary")), ramfs.NewSymlink("init", "bbin/init"),
+	if err := a.Add(ramfs.NewFile("bbin/bb", 0o755, []byte("binary")), ramfs.NewSymlink("init", "bbin/uinit"),
 		ramfs.NewDir("etc/diskcast", 0o755)); err != nil {
 		return nil, err
 	}

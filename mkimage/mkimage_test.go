@@ -113,7 +113,8 @@ func TestBootDirectory(t *testing.T) {
 				hasFile{"boot.ipxe", "initrd=initramfs.img BOOTIF=01-${netX/mac:hexhyp} console=tty0 " +
 					"console=ttyS0,115200"},
 				hasFile{"manifest.json", `"kernel": "6.1.0-1"`},
-				hasRecord{"bbin/bb", ramfs.File, 0o755, "binary"}, hasRecord{"init", ramfs.Symlink, 0o777, "bbin/init"},
+				hasRecord{"bbin/bb", ramfs.File, 0o755, "binary"},
+				hasRecord{"init", ramfs.Symlink, 0o777, "bbin/uinit"},
 				hasRecord{"etc/diskcast/site.json", ramfs.File, 0o644,
 					`{"v":1,"server":"https://10.0.0.1:8443","pin":"` + testPin + `","console":"ttyS0,115200"}`},
 				hasRecord{modules + "kernel/drivers/net/ethernet/intel/e1000.ko.zst", ramfs.File, 0o644, "\x7fELF"},

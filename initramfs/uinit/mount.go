@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mounts are the kernel's file systems that the node needs. u-root's init mounts them too; that it did is checked, not
-// trusted, because without one of them every later message would be about something else.
+// mounts are the kernel's file systems that the node needs, in this order. What is mounted already stays: whoever
+// starts uinit once more from a shell must not lose what is there.
 var mounts = []struct{ dir, fs, data string }{
 	{"/dev", "devtmpfs", ""},
 	{"/dev/pts", "devpts", "ptmxmode=666,mode=620"},
+	{"/dev/shm", "tmpfs", ""},
 	{"/proc", "proc", ""},
 	{"/sys", "sysfs", ""},
 	{"/tmp", "tmpfs", ""},

@@ -75,5 +75,5 @@ func (s *shells) one(ctx context.Context, dev string) error {
 	cmd.Env = append(cmd.Environ(), "HOME=/root", "TERM=linux")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = f, f, f
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
-	return cmd.Run()
+	return own.run(cmd)
 }

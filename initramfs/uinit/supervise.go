@@ -58,7 +58,7 @@ func (s *supervisor) once(ctx context.Context) error {
 	cmd.Stdout, cmd.Stderr = s.output, s.output
 	// A child of the agent may keep the pipe open.
 	cmd.WaitDelay = time.Second
-	return cmd.Run()
+	return own.run(cmd)
 }
 
 func reason(err error) string {

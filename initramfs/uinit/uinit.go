@@ -26,11 +26,16 @@ const (
 )
 
 func run(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer) error {
+	if first() {
+		args = nil // words of the kernel's command line that nobody knows
+	}
 	if err := onNode(args, "/"); err != nil {
 		return err
 	}
 	started := time.Now()
-	console := newAsync(stdout)
+	linkErr := modprobe("/")
+	mountErr := mountAll()
+	console := newConsole(stdout)
 	defer console.Close()
 	file, err := openLog(logPath)
 	if err != nil {
@@ -44,8 +49,15 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer) e
 	}
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: dropTime})).With("at",
 		"uinit")
-	if err := mountAll(); err != nil {
-		log.Error("file systems of the kernel", "err", err)
+	if mountErr != nil {
+		log.Error("file systems of the kernel", "err", mountErr)
+	}
+	if linkErr != nil {
+		log.Error("the kernel cannot ask for modules", "err", linkErr)
+	}
+	if first() {
+		prepare(log)
+		go reapAll(ctx.Done(), log) // ends with ctx
 	}
 	shells := &shells{path: shellPath, log: log}
 	if cmdline.ContainsFlag("diskcast.shell") {
@@ -60,6 +72,15 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer) e
 		failed: func() { shells.start(ctx) },
 	}
 	return s.run(ctx)
+}
+
+// newConsole is where people see what this program and the agent say: all consoles of the first program, and what it
+// was given of any other.
+func newConsole(stdout io.Writer) screens {
+	if !first() {
+		return screens{newAsync(stdout)}
+	}
+	return openConsoles("/sys/class/tty/console/active", "/dev", stdout)
 }
 
 // onNode refuses to be what it is anywhere but on a node, whose root is the archive that the kernel unpacked: on

@@ -1,7 +1,7 @@
 // Package userland builds the node's userland: one binary of many commands, and the archive around it.
 //
 // The commands are rewritten into one program by gobusybox, compiled by the Go toolchain that runs this package, and
-// laid out the way u-root's init expects it. The same sources and the same toolchain give the same bytes, wherever the
+// laid out the way uinit expects it. The same sources and the same toolchain give the same bytes, wherever the
 // checkout lies.
 package userland
 
@@ -61,20 +61,18 @@ func Build(ctx context.Context, o Options) (*ramfs.Archive, error) {
 	return a, a.Add(ramfs.NewFile(modulesFile, 0o644, modules))
 }
 
-// layOut makes the archive of a userland: the binary, a link for each command, and the files that u-root's init and our
-// commands expect.
+// layOut makes the archive of a userland: the binary, a link for each command, and the files that our commands expect.
 func layOut(bb []byte, version string, commands []string) (*ramfs.Archive, error) {
 	a := &ramfs.Archive{}
 	err := a.Add(
 		ramfs.NewFile("bbin/bb", 0o755, bb),
-		// u-root's init runs /bin/uinit, and a shell when that ends.
-		ramfs.NewSymlink("init", "bbin/init"),
-		ramfs.NewSymlink("bin/uinit", "../bbin/uinit"),
+		// The kernel starts /init.
+		ramfs.NewSymlink("init", "bbin/uinit"),
 		ramfs.NewSymlink("bin/sh", "../bbin/gosh"),
 		ramfs.NewSymlink("bin/defaultsh", "../bbin/gosh"),
 		ramfs.NewSymlink("bin/diskcast-agent", "../bbin/agent"),
-		// The kernel asks for modules here (CONFIG_MODPROBE_PATH): file systems, checksums, protocol families.
-		ramfs.NewSymlink("sbin/modprobe", "../bbin/modprobe"),
+		// The kernel asks for modules here (CONFIG_MODPROBE_PATH: /sbin/modprobe), and uinit puts modprobe here.
+		ramfs.NewDir("sbin", 0o755),
 		ramfs.NewDir("dev", 0o755),
 		ramfs.NewDir("proc", 0o555),
 		ramfs.NewDir("sys", 0o555),

@@ -29,7 +29,7 @@ func TestCommands(t *testing.T) {
 		names[path.Base(c)] = true
 	}
 	// What init and the archive count on, and what the node's operator is promised.
-	for _, want := range strings.Fields("init uinit modprobe gosh ls cat mount umount dmesg ip dhclient kexec " +
+	for _, want := range strings.Fields("uinit modprobe gosh ls cat mount umount dmesg ip dhclient kexec " +
 		"shutdown ps df dd ping wget lsmod insmod blkid hexdump grep more") {
 		if !names[want] {
 			t.Errorf("no command %s", want)
@@ -41,7 +41,7 @@ func TestCommands(t *testing.T) {
 }
 
 func TestLayOut(t *testing.T) {
-	a, err := layOut([]byte("binary"), "v1", []string{"example.com/init", "example.com/x/gosh", "example.com/agent"})
+	a, err := layOut([]byte("binary"), "v1", []string{"example.com/uinit", "example.com/x/gosh", "example.com/agent"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,10 +49,9 @@ func TestLayOut(t *testing.T) {
 		{Name: "bbin/bb", Kind: ramfs.File, Perm: 0o755},
 		{Name: "bbin/gosh", Kind: ramfs.Symlink, Perm: 0o777, Target: "bb"},
 		{Name: "bbin/agent", Kind: ramfs.Symlink, Perm: 0o777, Target: "bb"},
-		{Name: "init", Kind: ramfs.Symlink, Perm: 0o777, Target: "bbin/init"},
-		{Name: "bin/uinit", Kind: ramfs.Symlink, Perm: 0o777, Target: "../bbin/uinit"},
+		{Name: "init", Kind: ramfs.Symlink, Perm: 0o777, Target: "bbin/uinit"},
 		{Name: "bin/diskcast-agent", Kind: ramfs.Symlink, Perm: 0o777, Target: "../bbin/agent"},
-		{Name: "sbin/modprobe", Kind: ramfs.Symlink, Perm: 0o777, Target: "../bbin/modprobe"},
+		{Name: "sbin", Kind: ramfs.Dir, Perm: 0o755},
 		{Name: "tmp", Kind: ramfs.Dir, Perm: 0o1777},
 		{Name: "dev", Kind: ramfs.Dir, Perm: 0o755},
 		{Name: "etc/diskcast/release", Kind: ramfs.File, Perm: 0o644},
