@@ -95,6 +95,15 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 		return nil, fmt.Errorf("--kernel %s is a kernel for machines of %s, and --arch says %s: nothing was made",
 			o.kernel, c.Arch, o.arch)
 	}
+	if list != nil {
+		var note string
+		if list, note, err = machines.Of(c.Arch, list); err != nil {
+			return nil, fmt.Errorf("--for: %w", err)
+		}
+		if note != "" {
+			r.Notes = append(r.Notes, "--for: "+note)
+		}
+	}
 	if len(c.Memtest) > 0 && c.Arch != contract.AMD64 {
 		return nil, fmt.Errorf("--memtest: there is no Memtest86+ for machines of %s, which the kernel is for: leave "+
 			"it out", c.Arch)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,9 +72,13 @@ func (s *imageStore) ask(ctx context.Context, args ...string) ([]byte, error) {
 
 // firmware is what the image needs; empty where either will do.
 func (s *imageStore) firmware(ctx context.Context) (string, error) {
-	out, err := s.ask(ctx, "show", s.image, "--json")
+	cmd := s.command(ctx, "show", s.image, "--json")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("diskcast image show %s: %w: %s", plain.Line(s.image, 0), err,
+			plain.Line(words(said.String()), 2000))
 	}
 	var shown struct{ Config struct{ Firmware string } }
 	if err := json.Unmarshal(out, &shown); err != nil {

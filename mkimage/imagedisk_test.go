@@ -55,7 +55,7 @@ func TestRunImage(t *testing.T) {
 		}
 	}
 	if code, text := runMachine(t, "--image", "nobody", "--store", store); code != 1 ||
-		!strings.Contains(text, "nobody") {
+		!strings.Contains(text, "not in the store") || strings.Contains(text, `{"`) {
 		t.Errorf("no such image: code %d, %s", code, text)
 	}
 	blobs, err := filepath.Glob(filepath.Join(store, "blobs", "sha256", "*"))

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -119,12 +120,27 @@ func (o *options) askInventory(ctx context.Context, server string, r *result) ([
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("diskcast machine inventory: %w: %s", err, plain.Line(said.String(), 2000))
+		return nil, fmt.Errorf("diskcast machine inventory: %w: %s", err, plain.Line(words(said.String()), 2000))
 	}
 	for line := range strings.Lines(said.String()) {
 		r.Notes = append(r.Notes, fmt.Sprintf("--for %s: %s", server, plain.Line(strings.TrimSpace(line), 0)))
 	}
 	return out, nil
+}
+
+// words is what a program said, line by line; of its failure it says it as JSON where its output is.
+func words(said string) string {
+	var lines []string
+	for line := range strings.Lines(said) {
+		var e struct {
+			Error struct{ Message string }
+		}
+		if json.Unmarshal([]byte(line), &e) == nil && e.Error.Message != "" {
+			line = e.Error.Message
+		}
+		lines = append(lines, strings.TrimSpace(line))
+	}
+	return strings.Join(lines, "; ")
 }
 
 // readToken reads a token, which is one word.

@@ -130,8 +130,9 @@ func TestForServer(t *testing.T) {
 		"no such file":               {"--token-file", "/nowhere", "--pin", s.pin},
 		"told what drivers it needs": {"--select", "52:54:00:00:00:02"},
 	} {
-		if text, _, err := build(more...); err == nil || exitCode(err) != 1 || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v: %v, %s; want %q", more, err, text, want)
+		if text, _, err := build(more...); err == nil || exitCode(err) != 1 || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), `{"`) {
+			t.Errorf("%v: %v, %s; want %q in words", more, err, text, want)
 		}
 	}
 }

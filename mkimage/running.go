@@ -146,6 +146,11 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err err
 	if _, err := exec.LookPath(accel.QEMU); err != nil {
 		return fmt.Errorf("%w; install QEMU (Debian: qemu-system-x86)", err)
 	}
+	if len(o.command) > 0 {
+		if _, err := exec.LookPath(o.command[0]); err != nil {
+			return fmt.Errorf("the command behind -- cannot be run, and no machine was started: %w", err)
+		}
+	}
 	m.Console = plain.NewWriter(stdout)
 	if o.serial != "" {
 		f, err := os.Create(o.serial)
@@ -216,6 +221,9 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err err
 
 // diskFormat tells qcow2 by its first bytes (QEMU's docs/interop/qcow2.txt) from raw.
 func diskFormat(name string) (string, error) {
+	if st, err := os.Stat(name); err == nil && st.Mode()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeCharDevice) != 0 {
+		return "", fmt.Errorf("%s is neither a file nor a block device", name)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return "", err

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/diskcast/diskcast/internal/accel"
 	"github.com/diskcast/diskcast/internal/testenv/need"
 )
@@ -46,6 +48,20 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
+// TestRunDisks: what is no disk is refused, and not waited for.
+func TestRunDisks(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for disk, want := range map[string]string{pipe: "neither a file nor a block device", "/nowhere": "no such file",
+		"/dev/zero": "neither a file nor a block device", t.TempDir(): "too short"} {
+		if code, text := runMachine(t, "--disk", disk); code != 1 || !strings.Contains(text, want) {
+			t.Errorf("%s: code %d, %s; want %q", disk, code, text, want)
+		}
+	}
+}
+
 // TestRunCodes: what was waited for, a command's own code, and the end of the time each have theirs.
 func TestRunCodes(t *testing.T) {
 	need.Tool(t, accel.QEMU)
@@ -67,7 +83,7 @@ func TestRunCodes(t *testing.T) {
 		{0, "the command succeeded", []string{"--until", "#", "--", "true"}},
 		{7, "exit status 7", []string{"--until", "#", "--", "sh", "-c", "exit 7"}},
 		{1, "--fail waits for", []string{"--fail", "#"}},
-		{1, "no such file", []string{"--until", "#", "--", "/nowhere/program"}},
+		{1, "no machine was started", []string{"--until", "#", "--", "/nowhere/program"}},
 		{4, "the time is over: 2s", []string{"--until", "never", "--time", "2s"}},
 		{4, "the time is over", []string{"--until", "#", "--time", "6s", "--", "sleep", "60"}},
 		{1, "--ovmf: ", []string{"--firmware", "uefi", "--ovmf", "/nowhere,/nowhere"}},

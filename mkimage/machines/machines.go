@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 )
@@ -22,6 +23,8 @@ type Machine struct {
 	Product  string           `json:"product,omitempty"`
 	Memory   int64            `json:"memory"` // bytes, by its kernel's word
 	Hardware session.Hardware `json:"-"`
+
+	kernel string // release of the kernel that it ran when it was seen
 }
 
 // Bounds of an inventory.
@@ -87,7 +90,7 @@ func all(docs []document) ([]Machine, error) {
 			continue
 		}
 		list = append(list, Machine{Name: name, Memory: inv.Memory, Hardware: *inv.Hardware,
-			Product: plain.Line(strings.TrimSpace(inv.Vendor+" "+inv.Product), maxName)})
+			kernel: inv.Kernel, Product: plain.Line(strings.TrimSpace(inv.Vendor+" "+inv.Product), maxName)})
 	}
 	if len(silent) > 0 {
 		return nil, fmt.Errorf("%s: nothing is known of the hardware; start the machine once with a boot directory "+
@@ -98,6 +101,37 @@ func all(docs []document) ([]Machine, error) {
 	}
 	slices.SortStableFunc(list, func(a, b Machine) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
+}
+
+// endings are how distributions' releases of kernels end that name the processor (uname -r).
+var endings = []struct {
+	end  string
+	arch bootdir.Arch
+}{{"amd64", bootdir.AMD64}, {"x86_64", bootdir.AMD64}, {"arm64", bootdir.ARM64}, {"aarch64", bootdir.ARM64}}
+
+// Of leaves out machines of another architecture, as far as the kernel that they ran says it, and names them in a note.
+func Of(arch bootdir.Arch, list []Machine) (own []Machine, note string, err error) {
+	var others []string
+	for _, m := range list {
+		other := false
+		for _, e := range endings {
+			other = other || strings.HasSuffix(m.kernel, e.end) && e.arch != arch
+		}
+		if other {
+			others = append(others, m.Name)
+		} else {
+			own = append(own, m)
+		}
+	}
+	if len(others) == 0 {
+		return list, "", nil
+	}
+	if len(own) == 0 {
+		return nil, "", fmt.Errorf("no machine in it is of %s, which the kernel is for: %s ran a kernel for other "+
+			"processors", arch, Few(others))
+	}
+	note = fmt.Sprintf("left out, since they ran a kernel for other processors than %s: %s", arch, Few(others))
+	return own, note, nil
 }
 
 // shown is how many names a line has.

@@ -1,6 +1,7 @@
 package machines
 
 import (
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/kmod/kmodtest"
 	"github.com/diskcast/diskcast/mkimage/modules"
 )
@@ -126,6 +128,34 @@ func TestChoose(t *testing.T) {
 	if notes := c.Memory(1 << 20).Notes(); len(notes) != 1 || !strings.Contains(notes[0], "is not known, and was not "+
 		"held against the 1 MiB that a node needs: lab-1") {
 		t.Errorf("of unknown memory: %v", notes)
+	}
+}
+
+// TestOf: a machine of another architecture gets nothing from this kernel, and is named.
+func TestOf(t *testing.T) {
+	var text strings.Builder
+	for _, kernel := range []string{"6.1.0-50-cloud-amd64", "6.12.117+deb13-arm64", "6.9.1-200.fc40.x86_64",
+		"5.14.0-427.el9.aarch64", "6.9.1-arch1-1", ""} {
+		fmt.Fprintf(&text, `{"name":"%s","inventory":{"kernel":"%s","hardware":{"devices":[{"alias":"x"}]}}}`,
+			kernel, kernel)
+	}
+	list, err := Read(strings.NewReader(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for arch, want := range map[bootdir.Arch]string{bootdir.AMD64: "5.14.0-427.el9.aarch64, 6.12.117+deb13-arm64",
+		bootdir.ARM64: "6.1.0-50-cloud-amd64, 6.9.1-200.fc40.x86_64"} {
+		own, note, err := Of(arch, list)
+		if err != nil || len(own) != 4 || !strings.HasSuffix(note, "than "+string(arch)+": "+want) {
+			t.Errorf("%s: %d, %q, %v", arch, len(own), note, err)
+		}
+	}
+	if _, _, err := Of(bootdir.ARM64, list[:1]); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := Of(bootdir.AMD64, list[:1]); err == nil ||
+		!strings.Contains(err.Error(), "no machine in it is of") {
+		t.Errorf("machines of another architecture alone: %v", err)
 	}
 }
 
