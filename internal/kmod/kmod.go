@@ -150,6 +150,10 @@ func (x *Index) Order(name string, soft bool) ([]*Module, error) {
 	return o.order, nil
 }
 
+// unsaid is what must be loaded before a module that does not say so. cdc_subset takes network adapters by their number
+// alone, 0525:a4a2 of BMCs and QEMU among them, and makes up an address, which the drivers of the class read.
+var unsaid = map[string][]string{"cdc_subset": {"cdc_ether", "rndis_host"}}
+
 type orderer struct {
 	x     *Index
 	soft  bool
@@ -175,6 +179,7 @@ func (o *orderer) visit(m *Module) error {
 		}
 	}
 	o.visitSoft(m.SoftPre)
+	o.visitSoft(unsaid[m.Name])
 	o.order = append(o.order, m)
 	o.visitSoft(m.SoftPost)
 	return nil

@@ -71,6 +71,8 @@ func testIndex(t *testing.T) *Index {
 			SoftPost: []string{"ext4", "nothere"}}),
 		m("net/broken.ko", Info{Name: "broken", Depends: []string{"missing"}, Aliases: []string{"pci:v01*", "crc32c"}}),
 		m("net/nic.ko", Info{Name: "nic", Aliases: []string{"pci:v0[1-2]d*"}}),
+		m("net/usb/cdc_ether.ko", Info{Name: "cdc_ether"}),
+		m("net/usb/cdc_subset.ko", Info{Name: "cdc_subset"}),
 	}, []string{"mbcache"})
 	if err != nil {
 		t.Fatal(err)
@@ -109,6 +111,8 @@ func TestOrder(t *testing.T) {
 		{"ext4", false, "jbd2 ext4", ""},
 		{"ext4", true, "jbd2 crc_generic crc_intel ext4", ""},
 		{"crc_intel", true, "crc_intel jbd2 crc_generic ext4", ""},
+		{"cdc_subset", true, "cdc_ether cdc_subset", ""}, // nobody says so, and the wrong address is the price
+		{"cdc_subset", false, "cdc_subset", ""},
 		{"broken", true, "", "broken needs missing"},
 		{"absent", false, "", "absent is not there"},
 	} {
