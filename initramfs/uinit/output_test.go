@@ -25,7 +25,7 @@ func (s *stuck) Write(p []byte) (int, error) {
 }
 
 func TestAsyncDoesNotWait(t *testing.T) {
-	s := &stuck{entered: make(chan struct{}), release: make(chan struct{})}
+	s := &stuck{entered: make(chan struct{}, 1), release: make(chan struct{})}
 	a := newAsync(s)
 	fmt.Fprintln(a, "first")
 	<-s.entered
