@@ -46,7 +46,7 @@ var matrixCards = []matrixCard{
 	{name: "e1000", model: "e1000", drivers: []string{"e1000"}},
 	{name: "e1000e", model: "e1000e", drivers: []string{"e1000e"}},
 	{name: "rtl8139", model: "rtl8139", drivers: []string{"8139cp", "8139too"}},
-	{name: "vmxnet3", model: "vmxnet3", drivers: []string{"vmxnet3"}},
+	{name: cardVMXNET3, model: "vmxnet3", drivers: []string{"vmxnet3"}},
 	{name: "usb-net", model: vm.USBNet, drivers: []string{"cdc_ether", "rndis_host"}},
 	{name: cardIGB, model: "igb", drivers: []string{"igb"}, newer: true},
 }
