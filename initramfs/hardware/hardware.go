@@ -1,8 +1,8 @@
 // Package hardware loads the drivers that a node's machine asks for.
 //
-// The kernel names each device by a string, its modalias, in a file below /sys/devices, and says by an event when a
+// The kernel names each device by a string, its modalias, in a file of its folder in /sys, and says by an event when a
 // device comes. Loading a driver can make more devices appear: a controller its disks, a bridge its network cards.
-// [Settle] goes on until nothing new comes. Nothing here waits for an amount of time: finit_module(2) returns after the
+// [Settle] goes on until nothing new comes. Nothing here waits for an amount of time: init_module(2) returns after the
 // driver's probing, also the asynchronous part of it, and the events of what was found are in the socket by then.
 package hardware
 
@@ -129,27 +129,31 @@ func (d *Drivers) load(aliases []string) bool {
 	return loaded > 0
 }
 
-// coldplug lists the devices that are there already.
+// coldplug lists the devices that are there already. Each has a link where its bus or its class lists it, which is
+// where udev looks too; going through all of /sys/devices takes several times as long.
 func (d *Drivers) coldplug() ([]string, error) {
-	var aliases []string
-	err := fs.WalkDir(d.Sys, "devices", func(name string, e fs.DirEntry, err error) error {
-		// Devices go while we walk.
+	dirs := []string{"devices/system"} // a processor's features
+	for _, kind := range []struct{ dir, below string }{{"bus", "devices"}, {"class", ""}} {
+		names, err := fs.ReadDir(d.Sys, kind.dir)
 		if err != nil {
-			if name == "devices" {
-				return err
+			return nil, fmt.Errorf("devices: %w", err)
+		}
+		for _, e := range names {
+			dirs = append(dirs, path.Join(kind.dir, e.Name(), kind.below))
+		}
+	}
+	var aliases []string
+	for _, dir := range dirs {
+		names, err := fs.ReadDir(d.Sys, dir)
+		if err != nil {
+			continue // a driver goes while we look, with its bus
+		}
+		for _, e := range names {
+			// Most devices have no such name, and some go while we look.
+			if data, err := fs.ReadFile(d.Sys, path.Join(dir, e.Name(), "modalias")); err == nil {
+				aliases = append(aliases, strings.TrimSpace(string(data)))
 			}
-			return nil
 		}
-		if e.IsDir() || path.Base(name) != "modalias" {
-			return nil
-		}
-		if data, err := fs.ReadFile(d.Sys, name); err == nil {
-			aliases = append(aliases, strings.TrimSpace(string(data)))
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("devices: %w", err)
 	}
 	return d.fresh(aliases), nil
 }

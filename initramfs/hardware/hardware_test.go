@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
@@ -68,11 +69,34 @@ func (m *machine) Wait(ctx context.Context) error {
 }
 
 func sys(aliases map[string]string) fstest.MapFS {
-	fs := fstest.MapFS{"devices/platform/uevent": {Data: []byte("x")}}
+	m := fstest.MapFS{"bus/none/devices": {Mode: fs.ModeDir}, "bus/broken": {Mode: fs.ModeDir},
+		"class/tty/tty0/uevent": {Data: []byte("x")}}
 	for dir, alias := range aliases {
-		fs["devices/"+dir+"/modalias"] = &fstest.MapFile{Data: []byte(alias + "\n")}
+		m[dir+"/modalias"] = &fstest.MapFile{Data: []byte(alias + "\n")}
 	}
-	return fs
+	return m
+}
+
+// TestColdplugFindsAll looks for this machine's devices everywhere below /sys/devices, too.
+func TestColdplugFindsAll(t *testing.T) {
+	d := &Drivers{Sys: Sys(), Log: slog.New(slog.DiscardHandler)}
+	got, err := d.coldplug()
+	if err != nil {
+		t.Skip(err)
+	}
+	err = fs.WalkDir(d.Sys, "devices", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || e.Name() != "modalias" {
+			return nil
+		}
+		data, err := fs.ReadFile(d.Sys, name)
+		if alias := strings.TrimSpace(string(data)); err == nil && alias != "" && !slices.Contains(got, alias) {
+			t.Errorf("%s (%s) was not found", name, alias)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func add(alias string) uevent.Event { return uevent.Event{Action: "add", Modalias: alias} }
@@ -97,8 +121,9 @@ func TestSettle(t *testing.T) {
 			"acpi:x pci:hba", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := &Drivers{Sys: sys(map[string]string{"pci0/0": "pci:hba", "pci0/1": "pci:hba", "acpi": "acpi:x",
-				"none": ""}), Events: c.m, Loader: c.m, Log: slog.New(slog.DiscardHandler)}
+			d := &Drivers{Sys: sys(map[string]string{"bus/pci/devices/0": "pci:hba", "bus/pci/devices/1": "pci:hba",
+				"class/acpi/x": "acpi:x", "devices/system/none": ""}), Events: c.m, Loader: c.m,
+				Log: slog.New(slog.DiscardHandler)}
 			if err := d.Settle(t.Context()); err != nil {
 				t.Fatal(err)
 			}
