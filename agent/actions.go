@@ -66,7 +66,7 @@ func (a *agent) restore(memory budget, nic string) restoring.Restorer {
 		return imaging.Restore(ctx, d, casts[0], imaging.Options{
 			MoreCasts: casts[1:],
 			Server:    a.client, Report: a.events, Disks: a.disks, Interface: nic, Label: a.client.Node(),
-			Firmware: a.inventory.Read().Firmware, DiskWait: a.patience(),
+			Firmware: a.inventory.Glance().Firmware, DiskWait: a.patience(),
 			Workers: memory.workers, WriterMemory: memory.writer, CastMemory: memory.cast, Log: a.log,
 		})
 	}
@@ -209,7 +209,7 @@ func (a *agent) shells() rescuing.Options {
 // address is the node's on the NIC that it booted from, not valid when there is none: by IPv4, else by IPv6.
 func (a *agent) address() netip.Addr {
 	var six netip.Addr
-	for _, n := range a.inventory.Read().NICs {
+	for _, n := range a.inventory.Glance().NICs {
 		for _, text := range n.Addrs {
 			if p, err := netip.ParsePrefix(text); err == nil && n.Boot && p.Addr().Is4() {
 				return p.Addr()

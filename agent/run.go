@@ -255,8 +255,13 @@ func (a *agent) hello() session.Hello {
 }
 
 // look reads the inventory, with the disks that a descriptor may choose from.
-func (a *agent) look() session.Inventory {
-	inv := a.inventory.Read()
+func (a *agent) look() session.Inventory { return a.complete(a.inventory.Read()) }
+
+// glance is look without the devices of all buses, which only the server wants.
+func (a *agent) glance() session.Inventory { return a.complete(a.inventory.Glance()) }
+
+// complete adds what the agent knows to what the machine says.
+func (a *agent) complete(inv session.Inventory) session.Inventory {
 	inv.Disks, inv.Survey, inv.Starts = a.disks.List(), a.contents.Latest(), a.starts.Load()
 	if at := a.plugged.Load(); at != nil {
 		for i := range inv.NICs {
@@ -285,7 +290,7 @@ func (a *agent) patience() disk.Wait {
 
 // lacks says, before there is a network to say it through, what the node has no driver for: it may be the network.
 func (a *agent) lacks() {
-	inv := a.look()
+	inv := a.glance()
 	if inv.Problem != "" {
 		a.log.Error(inv.Problem)
 	}
@@ -305,7 +310,7 @@ func (a *agent) lacks() {
 
 // greeting is what this node is, in one line.
 func (a *agent) greeting() string {
-	inv := a.look()
+	inv := a.glance()
 	what := strings.TrimSpace(inv.Vendor + " " + inv.Product)
 	if what == "" {
 		what = "machine"

@@ -33,8 +33,10 @@ func (r *Reader) Hardware() *session.Hardware {
 				continue
 			}
 			at := "sys/bus/" + bus + "/devices/" + name
-			d := session.Device{Alias: r.line(at, "modalias"), Driver: r.link(at, "driver"),
-				Module: r.link(at, "driver/module")}
+			d := session.Device{Alias: r.line(at, "modalias"), Driver: r.link(at, "driver")}
+			if d.Driver != "" {
+				d.Module = r.link(at, "driver/module")
+			}
 			// Where a bus has no aliases, only a driver that came as a module tells something.
 			if d.Alias != "" || d.Module != "" {
 				h.Devices = append(h.Devices, d)

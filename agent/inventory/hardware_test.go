@@ -41,3 +41,27 @@ func TestFirmwareAsked(t *testing.T) {
 		t.Errorf("-want +got\n%s", d)
 	}
 }
+
+// TestGlance has all but the devices.
+func TestGlance(t *testing.T) {
+	r := Reader{Root: treetest.Make(t, map[string]string{
+		"sys/class/dmi/id/sys_vendor":        "Dell Inc.\n",
+		"sys/bus/pci/devices/0/modalias":     "pci:v00008086\n",
+		"sys/bus/pci/devices/1/class":        "0x020000\n",
+		"sys/bus/pci/devices/1/vendor":       "0x8086\n",
+		"sys/bus/pci/devices/1/device":       "0x100e\n",
+		"sys/block/sda/size":                 "2048\n",
+		"sys/block/sda/queue/rotational":     "1\n",
+		"sys/class/net/eth0/type":            "1\n",
+		"sys/class/net/eth0/address":         "52:54:00:12:34:56\n",
+		"sys/firmware/efi/efivars/Something": "x",
+	})}
+	all, glance := r.Read(), r.Glance()
+	if all.Hardware == nil || len(all.Undriven) != 1 || len(all.Disks) != 1 || len(all.NICs) != 1 {
+		t.Fatalf("the machine is not what was meant: %+v", all)
+	}
+	all.Hardware = nil
+	if d := cmp.Diff(all, glance); d != "" {
+		t.Error(d)
+	}
+}
