@@ -105,6 +105,9 @@ func (c *extlinuxConfig) choose() (*extlinuxLabel, error) {
 	if c.saves {
 		return nil, &Restart{Why: "its menu starts what was chosen last, which SYSLINUX keeps outside of files"}
 	}
+	if c.negative {
+		return nil, &Restart{Why: "its timeout is below 0: SYSLINUX' and U-Boot's versions wait for ever or not at all"}
+	}
 	command := c.wanted
 	if c.ui != "" {
 		command = c.ui
@@ -155,6 +158,14 @@ func (c *extlinuxConfig) label(name string) *extlinuxLabel {
 	return nil
 }
 
+// twice tells whether another entry of the same name starts something else.
+func (c *extlinuxConfig) twice(l *extlinuxLabel) bool {
+	return slices.ContainsFunc(c.labels, func(x extlinuxLabel) bool {
+		return x.name == l.name && (x.kind != l.kind || x.kernel != l.kernel || x.append != l.append ||
+			x.hasAppend != l.hasAppend || x.initrd != l.initrd || x.fdt != l.fdt || x.sysappend != l.sysappend)
+	})
+}
+
 // load takes a command as it may be typed: a label, else the name of a kernel; words behind it are the kernel's.
 func (c *extlinuxConfig) load(command string) (*extlinuxLabel, error) {
 	name, words := word(command)
@@ -174,16 +185,22 @@ func (c *extlinuxConfig) menuDefault() (*extlinuxLabel, error) {
 	if l := c.label(name); l != nil {
 		return l, nil
 	}
-	var first *extlinuxLabel
+	var first, marked *extlinuxLabel
 	for i := range c.labels {
 		l := &c.labels[i]
 		switch {
 		case l.submenu || l.hidden:
+		case l.isDefault && marked != nil:
+			return nil, &Restart{Entry: l.name, Why: "several entries are marked as the menu's default, of which " +
+				"SYSLINUX' menu takes the last and U-Boot the first"}
 		case l.isDefault:
-			return l, nil
+			marked = l
 		case first == nil:
 			first = l
 		}
+	}
+	if marked != nil {
+		return marked, nil
 	}
 	if c.deepDefault || first == nil {
 		return nil, &Restart{Why: "its menu begins in a submenu, or is empty"}
@@ -195,6 +212,9 @@ func (c *extlinuxConfig) menuDefault() (*extlinuxLabel, error) {
 func (c *extlinuxConfig) finish(l extlinuxLabel, words string) (*extlinuxLabel, error) {
 	restart := func(format string, args ...any) (*extlinuxLabel, error) {
 		return nil, &Restart{Entry: l.name, Why: fmt.Sprintf(format, args...)}
+	}
+	if c.twice(&l) {
+		return restart("two entries that differ have this name, of which SYSLINUX takes the first and U-Boot the last")
 	}
 	if l.kind == "" { // a label without a kernel is a kernel's name
 		l.kind, l.kernel = "kernel", l.name

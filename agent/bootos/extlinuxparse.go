@@ -21,6 +21,7 @@ type extlinuxConfig struct {
 	menuTimeout bool   // the menu does
 	shiftKey    bool   // the menu is shown to who holds a key down
 	saves       bool   // the menu keeps the last choice
+	negative    bool   // a timeout is below 0
 	deepDefault bool   // MENU DEFAULT before any label of a submenu: the menu begins there
 
 	times [2]bool // TIMEOUT and TOTALTIMEOUT are not 0
@@ -48,6 +49,9 @@ const (
 
 // parse reads lines of "keyword value". Keywords are known in any case.
 func (c *extlinuxConfig) parse(text string, depth int) error {
+	if strings.ContainsRune(text, 0) {
+		return &Restart{Why: "its configuration has a byte 0, behind which SYSLINUX reads nothing of a line"}
+	}
 	if depth > maxIncludes {
 		return fmt.Errorf("files include each other more than %d deep", maxIncludes)
 	}
@@ -101,10 +105,13 @@ func (c *extlinuxConfig) globalLine(key, value string) bool {
 		c.wanted = value
 	case "ontimeout":
 		c.onTimeout = value
-	case "timeout":
-		c.times[0] = number(value)
-	case "totaltimeout":
-		c.times[1] = number(value)
+	case "timeout", "totaltimeout":
+		c.negative = c.negative || strings.HasPrefix(value, "-")
+		if key == "timeout" {
+			c.times[0] = number(value)
+		} else {
+			c.times[1] = number(value)
+		}
 	case "prompt":
 		c.prompt = number(value)
 	case "noescape":
@@ -180,14 +187,16 @@ func (c *extlinuxConfig) menuLine(sub, rest string) {
 	}
 }
 
-// word cuts off the first word.
+// word cuts off the first word. SYSLINUX takes every byte up to a blank for one, and none above: no no-break space.
 func word(line string) (first, rest string) {
-	line = strings.TrimSpace(line)
-	if i := strings.IndexAny(line, " \t"); i >= 0 {
-		return line[:i], strings.TrimSpace(line[i:])
+	line = strings.TrimFunc(line, isBlank)
+	if i := strings.IndexFunc(line, isBlank); i >= 0 {
+		return line[:i], strings.TrimLeftFunc(line[i:], isBlank)
 	}
 	return line, ""
 }
+
+func isBlank(r rune) bool { return r <= ' ' }
 
 // number tells whether a value is a number that is not 0.
 func number(value string) bool {
