@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -48,16 +49,21 @@ func startServer(ctx context.Context, program, temp, dir string) (*server, error
 		"--tftp=false", "--querier=false", "--boot-dir", dir, "--listen", "127.0.0.1:"+s.port, "--http",
 		"127.0.0.1:"+files)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
-	// A signal from the terminal is for this program, which ends the server.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
+	// A signal from the terminal is for this program, which ends the server; if this one is killed, the kernel does.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	started := make(chan error, 1)
 	go func() { // ends with the server
-		_ = s.cmd.Wait() // what it said is in its log
-		close(s.ended)
+		// The kernel's signal is sent when the thread ends that started it (prctl(2)).
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(s.ended)
+		err := s.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = s.cmd.Wait() // what it said is in its log
+		}
 	}()
-	return s, nil
+	return s, <-started
 }
 
 // freePort is a TCP port that nobody has at this moment.
