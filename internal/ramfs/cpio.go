@@ -12,7 +12,6 @@ import (
 	"github.com/cavaliercoder/go-cpio"
 	"github.com/klauspost/compress/zstd"
 	"github.com/klauspost/pgzip"
-	"github.com/pierrec/lz4/v4"
 )
 
 const (
@@ -132,14 +131,9 @@ func (a *Archive) PackZstd(w io.Writer, modTime time.Time) (unpacked int64, err 
 }
 
 // PackLZ4 is Pack with lz4, for kernels that have CONFIG_RD_LZ4: they unpack it in a tenth of the time that zstd takes
-// on an emulated processor. The format is the legacy one, which is all that kernels read (lib/decompress_unlz4.c):
-// blocks of 8 MiB, one after another.
+// on an emulated processor.
 func (a *Archive) PackLZ4(w io.Writer, modTime time.Time) (unpacked int64, err error) {
-	zw := lz4.NewWriter(w)
-	if err := zw.Apply(lz4.LegacyOption(true), lz4.CompressionLevelOption(lz4.Level9),
-		lz4.ConcurrencyOption(1)); err != nil {
-		return 0, err
-	}
+	zw := newLZ4Writer(w)
 	count := &counter{w: zw}
 	if err := a.Write(count, modTime); err != nil {
 		return 0, err
@@ -152,9 +146,6 @@ const zstdWindow = 8 << 20
 
 // zstdMagic begins a frame (RFC 8878, 3.1.1).
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
-
-// lz4Magic begins a file in lz4's legacy format (lz4_Frame_format.md, "Legacy frame").
-var lz4Magic = []byte{0x02, 0x21, 0x4c, 0x18}
 
 type counter struct {
 	w io.Writer
@@ -174,7 +165,8 @@ func Unpack(r io.Reader) (*Archive, error) {
 	head, _ := b.Peek(len(zstdMagic))
 	switch {
 	case bytes.Equal(head, lz4Magic):
-		return Read(lz4.NewReader(b))
+		_, _ = b.Discard(len(lz4Magic)) // it was there
+		return Read(newLZ4Reader(b))
 	case bytes.Equal(head, zstdMagic):
 		zr, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(16*zstdWindow))
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,11 +114,17 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestLZ4 has the tool read what kernels do: the legacy format, in blocks of 8 MiB.
+// TestLZ4 has the tool read what kernels do: the legacy format, in blocks of 8 MiB, among them some that do not become
+// smaller.
 func TestLZ4(t *testing.T) {
 	tool := need.Tool(t, "lz4")
 	a := sample(t)
 	if err := a.Add(NewFile("large", 0o644, bytes.Repeat([]byte("0123456789abcdef"), 1<<20))); err != nil {
+		t.Fatal(err)
+	}
+	noise := make([]byte, 20<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	if err := a.Add(NewFile("noise", 0o644, noise)); err != nil {
 		t.Fatal(err)
 	}
 	var plain, packed, again bytes.Buffer
@@ -145,6 +152,13 @@ func TestLZ4(t *testing.T) {
 	block := make([]byte, 8<<20)
 	if n, err := lz4.UncompressBlock(packed.Bytes()[8:8+first], block); err != nil || n != len(block) {
 		t.Errorf("the first block has %d bytes, %v; want 8 MiB", n, err)
+	}
+	read, err := Unpack(bytes.NewReader(append(bytes.Clone(packed.Bytes()), make([]byte, 512)...)))
+	if err != nil {
+		t.Fatalf("with a boot loader's zeros behind it: %v", err)
+	}
+	if d := cmp.Diff(entries(t, a), entries(t, read)); d != "" {
+		t.Error(d)
 	}
 	for _, n := range []int{packed.Len() - 1, 8 + int(first), 6} {
 		if _, err := Unpack(bytes.NewReader(packed.Bytes()[:n])); err == nil {
