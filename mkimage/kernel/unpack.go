@@ -35,9 +35,13 @@ func (k *Kernel) unpack(name, part string) (fs.FS, error) {
 		return nil, err
 	}
 	defer f.Close()
+	left := room(maxUnpacked)
 	info, err := pack.Read(f, func(h *tar.Header, content io.Reader) error {
 		if !wanted(h.Name) {
 			return nil
+		}
+		if err := left.take(h); err != nil {
+			return err
 		}
 		if err := root.MkdirAll(path.Dir(h.Name), 0o755); err != nil {
 			return err
@@ -62,6 +66,24 @@ func (k *Kernel) unpack(name, part string) (fs.FS, error) {
 		k.Sources = append(k.Sources, from)
 	}
 	return root.FS(), nil
+}
+
+// maxUnpacked bounds, in bytes, what is taken of one package, and maxNames in how many files and links: a few kilobytes
+// may be compressed from anything. All firmware of a distribution is 2 GB in 5,000 files.
+const (
+	maxUnpacked = 16 << 30
+	maxNames    = 1 << 18
+)
+
+// room is how many bytes a package may still bring; each file counts as a part of what all names may.
+type room int64
+
+func (r *room) take(h *tar.Header) error {
+	if *r -= room(max(h.Size, maxUnpacked/maxNames)); *r < 0 {
+		return fmt.Errorf("what is wanted of the package has more than %d bytes or %d files", int64(maxUnpacked),
+			maxNames)
+	}
+	return nil
 }
 
 // wanted leaves documentation and the symbol map in the package.
