@@ -22,6 +22,8 @@ import (
 func TestMain(m *testing.M) {
 	switch filepath.Base(os.Args[0]) {
 	case "diskcast":
+	case "program":
+		main()
 	case "maker":
 		maker(os.Args[1], os.Args[2], os.Args[3])
 	default:
