@@ -130,8 +130,7 @@ func (a *Archive) PackZstd(w io.Writer, modTime time.Time) (unpacked int64, err 
 	return count.n, zw.Close()
 }
 
-// PackLZ4 is Pack with lz4, for kernels that have CONFIG_RD_LZ4: they unpack it in a tenth of the time that zstd takes
-// on an emulated processor.
+// PackLZ4 is Pack with lz4, for kernels that have CONFIG_RD_LZ4: they unpack it in less time than zstd takes.
 func (a *Archive) PackLZ4(w io.Writer, modTime time.Time) (unpacked int64, err error) {
 	zw := newLZ4Writer(w)
 	count := &counter{w: zw}
