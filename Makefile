@@ -140,7 +140,7 @@ test-boot: build ## whole machines, a kind of boot loader each: imaged, switched
 	$(AS_ROOT) env DISKCAST_BOOT=1 $(GO) test -count=1 -timeout 2h -v -p 1 -run TestBoot ./qemu-tests/osimage ./qemu-tests
 
 # CELL is a regular expression for one machine or some, as uki/md or grub-.*/xfs. Consoles stay in build/boot.
-test-cells: build ## whole machines, each loader from each kind of root: imaged, switched off and on again (hours)
+test-cells: build ## whole machines, each loader from each kind of root: imaged, switched off and on again (two hours on a busy machine)
 	@.ci/packages boot
 	$(AS_ROOT) env DISKCAST_CELLS=1 $(GO) test -count=1 -timeout 6h -v -p 1 -run 'Test(Boot)?Cells/$(CELL)' ./qemu-tests/osimage ./qemu-tests
 
