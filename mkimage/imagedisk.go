@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,13 +71,9 @@ func (s *imageStore) ask(ctx context.Context, args ...string) ([]byte, error) {
 
 // firmware is what the image needs; empty where either will do.
 func (s *imageStore) firmware(ctx context.Context) (string, error) {
-	cmd := s.command(ctx, "show", s.image, "--json")
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	out, err := cmd.Output()
+	out, _, err := answer(s.command(ctx, "show", s.image, "--json"))
 	if err != nil {
-		return "", fmt.Errorf("diskcast image show %s: %w: %s", plain.Line(s.image, 0), err,
-			plain.Line(words(said.String()), 2000))
+		return "", fmt.Errorf("diskcast image show %s: %w", plain.Line(s.image, 0), err)
 	}
 	var shown struct{ Config struct{ Firmware string } }
 	if err := json.Unmarshal(out, &shown); err != nil {

@@ -116,16 +116,25 @@ func (o *options) askInventory(ctx context.Context, server string, r *result) ([
 			return strings.HasPrefix(s, "DISKCAST_CONTEXT=")
 		}), "DISKCAST_TOKEN="+token, "DISKCAST_PIN="+o.pin)
 	}
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	out, err := cmd.Output()
+	out, said, err := answer(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("diskcast machine inventory: %w: %s", err, plain.Line(words(said.String()), 2000))
+		return nil, fmt.Errorf("diskcast machine inventory: %w", err)
 	}
-	for line := range strings.Lines(said.String()) {
+	for line := range strings.Lines(said) {
 		r.Notes = append(r.Notes, fmt.Sprintf("--for %s: %s", server, plain.Line(strings.TrimSpace(line), 0)))
 	}
 	return out, nil
+}
+
+// answer runs a command of diskcast whose output is JSON, and returns what it said beside that. Of one that failed the
+// error has its words.
+func answer(cmd *exec.Cmd) (out []byte, said string, err error) {
+	var b bytes.Buffer
+	cmd.Stderr = &b
+	if out, err = cmd.Output(); err != nil {
+		return nil, "", fmt.Errorf("%w: %s", err, plain.Line(words(b.String()), 2000))
+	}
+	return out, b.String(), nil
 }
 
 // words is what a program said, line by line; of its failure it says it as JSON where its output is.

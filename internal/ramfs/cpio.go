@@ -108,11 +108,7 @@ func (a *Archive) Pack(w io.Writer, modTime time.Time) (unpacked int64, err erro
 	if err := zw.SetConcurrency(blockSize, blocks); err != nil {
 		return 0, err
 	}
-	count := &counter{w: zw}
-	if err := a.Write(count, modTime); err != nil {
-		return 0, err
-	}
-	return count.n, zw.Close()
+	return a.through(zw, modTime)
 }
 
 // PackZstd is Pack with zstd, for kernels that have CONFIG_RD_ZSTD: they unpack it in a quarter of the time, and it is
@@ -123,16 +119,16 @@ func (a *Archive) PackZstd(w io.Writer, modTime time.Time) (unpacked int64, err 
 	if err != nil {
 		return 0, err
 	}
-	count := &counter{w: zw}
-	if err := a.Write(count, modTime); err != nil {
-		return 0, err
-	}
-	return count.n, zw.Close()
+	return a.through(zw, modTime)
 }
 
 // PackLZ4 is Pack with lz4, for kernels that have CONFIG_RD_LZ4: they unpack it in less time than zstd takes.
 func (a *Archive) PackLZ4(w io.Writer, modTime time.Time) (unpacked int64, err error) {
-	zw := newLZ4Writer(w)
+	return a.through(newLZ4Writer(w), modTime)
+}
+
+// through writes the archive by a compressor and closes that; it returns the size before compression.
+func (a *Archive) through(zw io.WriteCloser, modTime time.Time) (unpacked int64, err error) {
 	count := &counter{w: zw}
 	if err := a.Write(count, modTime); err != nil {
 		return 0, err
