@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,9 @@ type attacker struct {
 	// forge makes of a packet of the sender's the header and the body of its own; nil sends nothing.
 	forge func(last wire.Header, n int) (*wire.Header, []byte)
 	every int // packet of the sender's
+	// whole, if not nil, says which blocks all receivers have: what is forged has a header of these alone, the last
+	// that was heard. A forged packet would be taken where the sender's own was lost.
+	whole func(block uint32) bool
 }
 
 // run ends with ctx. It closes listens when it hears the group.
@@ -58,6 +62,7 @@ func (a *attacker) run(ctx context.Context, listens chan<- struct{}) error {
 		close(listens)
 		buf, pkt := make([]byte, 1<<16), make([]byte, 1<<16)
 		heard, sent := 0, 0
+		var held []wire.Header
 		for {
 			n, err := in.Read(buf)
 			if err != nil {
@@ -67,8 +72,21 @@ func (a *attacker) run(ctx context.Context, listens chan<- struct{}) error {
 			if h.Parse(buf[:n]) != nil || h.Type != wire.Data {
 				continue
 			}
+			if a.whole != nil {
+				held = append(held, h)
+			}
 			if heard++; heard%a.every != 0 {
 				continue
+			}
+			if a.whole != nil {
+				last := len(held) - 1
+				for last >= 0 && !a.whole(held[last].Block) {
+					last--
+				}
+				if last < 0 {
+					continue
+				}
+				h, held = held[last], held[last+1:]
 			}
 			if head, body := a.forge(h, sent); head != nil {
 				sent++
@@ -106,18 +124,19 @@ func TestHostileReceiver(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		spoof bool
+		late  bool // only where all receivers have the block
 		every int
 		forge func(h wire.Header, n int) (*wire.Header, []byte)
 		says  string
 	}{
-		{"none", false, 1 << 30, nil, ""},
-		{"one packet far ahead", false, 20, func(h wire.Header, n int) (*wire.Header, []byte) {
+		{"none", false, false, 1 << 30, nil, ""},
+		{"one packet far ahead", false, false, 20, func(h wire.Header, n int) (*wire.Header, []byte) {
 			if h.Seq += 1 << 40; n > 0 {
 				return nil, nil
 			}
 			return &h, useless
 		}, "from 10.77.0.5: "},
-		{"one packet far ahead, from the sender's address", true, 20,
+		{"one packet far ahead, from the sender's address", true, false, 20,
 			func(h wire.Header, n int) (*wire.Header, []byte) {
 				if h.Seq += 1 << 40; n > 0 {
 					return nil, nil
@@ -125,16 +144,16 @@ func TestHostileReceiver(t *testing.T) {
 				h.Block, h.Index = 0, 0
 				return &h, useless
 			}, "that the sender has not reached"},
-		{"the sender's next numbers, from its address", true, 8, func(h wire.Header, n int) (*wire.Header, []byte) {
+		{"the sender's next numbers, from its address", true, false, 8, func(h wire.Header, n int) (*wire.Header, []byte) {
 			h.Seq += 30 + uint64(n%100)
 			h.Block, h.Index = 0, 0
 			return &h, useless
 		}, "from the sender's own address"},
-		{"what the sender sends, with other bytes, from its address", true, 40,
+		{"what the sender sends, with other bytes, from its address", true, true, 40,
 			func(h wire.Header, n int) (*wire.Header, []byte) {
-				return &h, useless // after the sender's own, so that nothing comes of it
+				return &h, useless
 			}, "came before with other bytes"},
-		{"ends and reports once an hour, from its address", true, 40,
+		{"ends and reports once an hour, from its address", true, false, 40,
 			func(h wire.Header, n int) (*wire.Header, []byte) {
 				h.Type, h.Seq, h.Block, h.Index = wire.Announce, h.Seq+100000, 0, 0
 				hour := uint32(3600e6)
@@ -152,6 +171,15 @@ func TestHostileReceiver(t *testing.T) {
 			obj := object(size)
 			p := params(size)
 			told := make(chan string, 100)
+			const blockLen = 128 * 1408
+			var mu sync.Mutex
+			has := map[int64]int{} // receivers by the block that they have
+			written := func(off int64, _ []byte) error {
+				mu.Lock()
+				defer mu.Unlock()
+				has[off/blockLen]++
+				return nil
+			}
 			s, _ := startSender(t, l, p, bytesAt(obj),
 				SenderOptions{Rate: 200e6, MinReceivers: 3, OnEvent: func(e Event) {
 					if e.Kind == "hostile" {
@@ -162,6 +190,13 @@ func TestHostileReceiver(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				listens, ended := make(chan struct{}), make(chan error, 1)
 				a := &attacker{l: l, node: 4, p: p, spoof: c.spoof, forge: c.forge, every: c.every}
+				if c.late {
+					a.whole = func(block uint32) bool {
+						mu.Lock()
+						defer mu.Unlock()
+						return has[int64(block)] == 3
+					}
+				}
 				go func() { ended <- a.run(ctx, listens) }()
 				t.Cleanup(func() {
 					cancel()
@@ -182,6 +217,7 @@ func TestHostileReceiver(t *testing.T) {
 			var got []*memory
 			for i := 1; i <= 3; i++ {
 				m := newMemory(size)
+				m.each = written
 				r, d := startReceiver(t, l, i, p, m, ReceiverOptions{Stream: true})
 				all, done, got = append(all, r), append(done, d), append(got, m)
 			}

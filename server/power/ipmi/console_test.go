@@ -217,6 +217,21 @@ func TestTake(t *testing.T) {
 type wire struct {
 	address string
 	dead    atomic.Bool
+	asks    chan struct{} // a packet went to the BMC
+}
+
+// acknowledged waits until what the BMC sent has been answered for certain: polls follow one another. OpenIPMI's
+// simulator prints nothing in its next session when this one ended before.
+func (w *wire) acknowledged(t *testing.T) {
+	t.Helper()
+	limit := time.After(printTime)
+	for range cap(w.asks) + 3 { // those of before, and some
+		select {
+		case <-w.asks:
+		case <-limit:
+			t.Fatal("nothing more was sent to the BMC")
+		}
+	}
 }
 
 // newWire is a way to an address that ends with the test.
@@ -226,7 +241,7 @@ func newWire(t *testing.T, to string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{address: near.LocalAddr().String()}
+	w := &wire{address: near.LocalAddr().String(), asks: make(chan struct{}, 1)}
 	var mu sync.Mutex
 	far := map[string]net.Conn{} // by who asks
 	t.Cleanup(func() {
@@ -268,6 +283,10 @@ func newWire(t *testing.T, to string) *wire {
 			mu.Unlock()
 			if !w.dead.Load() {
 				_, _ = c.Write(buf[:n])
+				select {
+				case w.asks <- struct{}{}:
+				default:
+				}
 			}
 		}
 	}()
@@ -317,6 +336,7 @@ func TestAgain(t *testing.T) {
 	until(func(v *doc.Console) bool { return v.State == doc.ConsoleGoes })
 	port.print("one\r\n")
 	until(printed("one\n"))
+	w.acknowledged(t)
 	began := time.Now()
 	w.dead.Store(true)
 	until(printed("broke off"))
