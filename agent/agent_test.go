@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -412,5 +413,35 @@ func TestArguments(t *testing.T) {
 	}
 	if err := run(t.Context(), []string{"-h"}, nil, io.Discard, io.Discard); err != nil {
 		t.Errorf("-h: %v", err)
+	}
+}
+
+// TestAfterStdin has an agent that may not begin yet.
+func TestAfterStdin(t *testing.T) {
+	begin := func(ctx context.Context) (*io.PipeWriter, <-chan error) {
+		r, w := io.Pipe()
+		t.Cleanup(func() { w.Close() })
+		ended := make(chan error, 1)
+		go func() { // ends with w or ctx
+			ended <- run(ctx, []string{"-after-stdin", "-cmdline", filepath.Join(t.TempDir(), "none")}, r, io.Discard,
+				io.Discard)
+		}()
+		return w, ended
+	}
+	w, ended := begin(t.Context())
+	select {
+	case err := <-ended:
+		t.Errorf("it began before it may: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	w.Close()
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "kernel command line") {
+		t.Errorf("at the end of its input: %v", err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	_, ended = begin(ctx)
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("told to end: %v", err)
 	}
 }

@@ -56,6 +56,7 @@ type options struct {
 	whatBoots         string
 	passphrase        string // the name of a file with it
 	noNetwork, noBoot bool
+	afterStdin        bool
 	disks             []string
 }
 
@@ -67,6 +68,7 @@ func parseArgs(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.cmdline, "cmdline", "/proc/cmdline", "kernel command line `file`")
 	f.BoolVar(&o.noNetwork, "no-network", false, "leave the network as it is")
 	f.BoolVar(&o.noBoot, "no-boot", false, "never restart the machine")
+	f.BoolVar(&o.afterStdin, "after-stdin", false, "wait for the end of the standard input before anything is done")
 	f.Func("disk", "offer only this disk or `file`; may be given several times", func(v string) error {
 		o.disks = append(o.disks, v)
 		return nil
@@ -87,8 +89,8 @@ func parseArgs(args []string, stderr io.Writer) (*options, error) {
 	return o, nil
 }
 
-// run is the agent; stdin is not read.
-func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
+// run is the agent.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	o, err := parseArgs(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -102,6 +104,11 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 			return err
 		}
 		return whatBoots(ctx, o.whatBoots, passphrase, slog.New(slog.DiscardHandler), stdout)
+	}
+	if o.afterStdin {
+		if err := ends(ctx, stdin); err != nil {
+			return err
+		}
 	}
 	cmdline, err := os.ReadFile(o.cmdline)
 	if err != nil {
@@ -136,6 +143,21 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 	}
 	a.log = a.events.Logger(level)
 	return a.run(ctx)
+}
+
+// ends waits for the end of a reader, or of ctx.
+func ends(ctx context.Context, r io.Reader) error {
+	end := make(chan error, 1)
+	go func() { // ends with r, or the program
+		_, err := io.Copy(io.Discard, r)
+		end <- err
+	}()
+	select {
+	case err := <-end:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // agent is the program with its parts.

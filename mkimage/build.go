@@ -213,7 +213,10 @@ func missedFirmware(asked map[string][]string, blobs []modules.Blob) []string {
 // choose fills in the kernel, its modules and their firmware.
 func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs kernel.Options,
 	list []machines.Machine) error {
-	c.Kernel, c.Release, c.Packing = k.Vmlinuz(), k.Release, k.Packing
+	c.Kernel, c.Release, c.Packing = k.Vmlinuz(), k.Release, k.Quick
+	if list != nil { // as small as these machines allow
+		c.Packing = k.Small
+	}
 	if err := bootdir.CheckCmdline(c, kernel.CmdlineSize(c.Kernel)); err != nil {
 		return err
 	}

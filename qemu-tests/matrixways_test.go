@@ -92,7 +92,8 @@ var ways = []way{
 		p.begun = func(b *bench, kernel string) []string {
 			disc := filepath.Join(b.dir, "node.iso")
 			b.medium(kernel, "ttyS0,115200", "--iso", disc, "--isolinux", "none")
-			return []string{"-drive", cdrom(disc), "-device", "ide-cd,drive=medium,bootindex=0"}
+			return []string{"-drive", cdrom(disc), "-device", "ahci,id=cd",
+				"-device", "ide-cd,drive=medium,bus=cd.0,bootindex=0"}
 		}
 		return p
 	}},

@@ -44,7 +44,8 @@ func TestMedia(t *testing.T) {
 	drive := func(file, more string) string {
 		return "if=none,id=medium,format=raw,readonly=on,file=" + file + more
 	}
-	cd := []string{"-drive", drive(disc, ",media=cdrom"), "-device", "ide-cd,drive=medium,bootindex=0"}
+	cd := []string{"-drive", drive(disc, ",media=cdrom"), "-device", "ahci,id=cd",
+		"-device", "ide-cd,drive=medium,bus=cd.0,bootindex=0"}
 	usb := func(file string) []string {
 		return []string{"-drive", drive(file, ""), "-device", "qemu-xhci,id=xhci", "-device",
 			"usb-storage,bus=xhci.0,drive=medium,removable=on,bootindex=0"}

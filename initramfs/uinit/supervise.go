@@ -17,7 +17,10 @@ type supervisor struct {
 	output  io.Writer
 	log     *slog.Logger
 	after   func(time.Duration) <-chan time.Time
-	failed  func() // called each time the program has ended
+	// begin is closed when the program may begin: until then it has an open standard input. It starts before, beside
+	// what it waits for, since its own start takes a while.
+	begin  <-chan struct{}
+	failed func() // called each time the program has ended
 }
 
 const (
@@ -58,6 +61,19 @@ func (s *supervisor) once(ctx context.Context) error {
 	cmd.Stdout, cmd.Stderr = s.output, s.output
 	// A child of the agent may keep the pipe open.
 	cmd.WaitDelay = time.Second
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() { // ends with the program
+		select {
+		case <-s.begin:
+		case <-ended:
+		}
+		_ = stdin.Close() // the end of the program has done it already
+	}()
 	return own.run(cmd)
 }
 

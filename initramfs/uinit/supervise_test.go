@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +24,13 @@ func TestMain(m *testing.M) {
 	case "killed":
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
+	case "waits":
+		os.Stdout.WriteString("started\n")
+		if _, err := io.Copy(os.Stdout, os.Stdin); err != nil {
+			os.Exit(4)
+		}
+		os.Stdout.WriteString("begun\n")
+		os.Exit(0)
 	case "fails":
 		os.Stderr.WriteString("agent error\n")
 		os.Exit(3)
@@ -79,5 +89,52 @@ func TestSupervisorWithoutProgram(t *testing.T) {
 	}
 	if err := s.run(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(out.String(), "no such file") {
 		t.Errorf("%v: %s", err, &out)
+	}
+}
+
+// TestSupervisorBegin has a program that starts before it may begin, and one that starts again afterwards.
+func TestSupervisorBegin(t *testing.T) {
+	t.Setenv("UINIT_TEST_AGENT", "waits")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	begin := make(chan struct{})
+	out, in := io.Pipe()
+	t.Cleanup(func() { in.Close() })
+	runs := 0
+	s := &supervisor{
+		command: []string{os.Args[0]}, output: in, log: slog.New(slog.DiscardHandler), begin: begin,
+		after: func(time.Duration) <-chan time.Time {
+			now := make(chan time.Time, 1)
+			now <- time.Time{}
+			return now
+		},
+		failed: func() {
+			if runs++; runs == 2 {
+				stop()
+			}
+		},
+	}
+	done := make(chan error, 1)
+	go func() { // ends with ctx
+		done <- s.run(ctx)
+		in.Close()
+	}()
+	lines := bufio.NewScanner(out)
+	var said []string
+	for lines.Scan() {
+		if said = append(said, lines.Text()); len(said) == 1 {
+			select {
+			case err := <-done:
+				t.Fatalf("it began before it may: %v", err)
+			case <-time.After(100 * time.Millisecond):
+			}
+			close(begin)
+		}
+	}
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if want := []string{"started", "begun", "started", "begun"}; !slices.Equal(said, want) {
+		t.Errorf("it said %q, want %q", said, want)
 	}
 }

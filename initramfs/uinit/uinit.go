@@ -66,9 +66,13 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer) e
 	if err := archiveend.Check("/", memory()); err != nil {
 		log.Error(err.Error())
 	}
-	prepareHardware(ctx, log, started)
+	loaded := make(chan struct{})
+	go func() { // ends when the drivers are loaded, which ends by itself
+		defer close(loaded)
+		prepareHardware(ctx, log, started)
+	}()
 	s := &supervisor{
-		command: []string{agentPath}, output: out, log: log, after: time.After,
+		command: []string{agentPath, "-after-stdin"}, output: out, log: log, after: time.After, begin: loaded,
 		failed: func() { shells.start(ctx) },
 	}
 	return s.run(ctx)

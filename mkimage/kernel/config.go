@@ -14,10 +14,10 @@ import (
 // maxConfig bounds a kernel's configuration, in bytes. Debian's have 270 kB.
 const maxConfig = 4 << 20
 
-// packing is the quickest that a kernel unpacks archives by, as the configuration beside it says (usr/Kconfig). Debian
-// and SUSE name the file by the release, Alpine as the kernel's own, Fedora has it beside the modules. Without one it
-// is gzip, which every kernel has.
-func packing(root fs.FS, image, release string) ramfs.Packing {
+// packings are the quickest that a kernel unpacks archives by, and the one that makes them smallest, as the
+// configuration beside it says (usr/Kconfig). Debian and SUSE name the file by the release, Alpine as the kernel's own,
+// Fedora has it beside the modules. Without one both are gzip, which every kernel has.
+func packings(root fs.FS, image, release string) (quick, small ramfs.Packing) {
 	_, own, _ := strings.Cut(path.Base(image), "-")
 	for _, name := range []string{"config-" + own, "config-" + release, "config"} {
 		f, err := root.Open(path.Join(path.Dir(image), name))
@@ -29,15 +29,15 @@ func packing(root fs.FS, image, release string) ramfs.Packing {
 		if err != nil {
 			continue
 		}
-		switch {
-		case bytes.Contains(text, []byte("\nCONFIG_RD_LZ4=y\n")) && padded(release):
-			return ramfs.LZ4
-		case bytes.Contains(text, []byte("\nCONFIG_RD_ZSTD=y\n")):
-			return ramfs.Zstd
+		if bytes.Contains(text, []byte("\nCONFIG_RD_ZSTD=y\n")) {
+			quick, small = ramfs.Zstd, ramfs.Zstd
 		}
-		return ramfs.Gzip
+		if bytes.Contains(text, []byte("\nCONFIG_RD_LZ4=y\n")) && padded(release) {
+			quick = ramfs.LZ4
+		}
+		return quick, small
 	}
-	return ramfs.Gzip
+	return ramfs.Gzip, ramfs.Gzip
 }
 
 // padded says that a kernel takes the zeros with which a boot loader fills an archive of lz4 up. Before Linux 5.14 it

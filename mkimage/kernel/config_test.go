@@ -22,7 +22,7 @@ func TestPackingOfPackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer k.Close()
-	if k.Packing != ramfs.Zstd {
+	if k.Quick != ramfs.Zstd {
 		t.Error("the configuration in the package was not read")
 	}
 }
@@ -33,21 +33,22 @@ func TestPacking(t *testing.T) {
 	const all = "# a\nCONFIG_RD_GZIP=y\nCONFIG_RD_LZ4=y\nCONFIG_RD_ZSTD=y\n"
 	for _, c := range []struct {
 		name, release, file, text string
-		want                      ramfs.Packing
+		quick, small              ramfs.Packing
 	}{
-		{"by the release", release, "config-" + release, yes, ramfs.Zstd},
-		{"beside the modules", release, "config", yes, ramfs.Zstd},
-		{"another kernel's", release, "config-6.1.0-2-amd64", yes, ramfs.Gzip},
-		{"not set", release, "config-" + release, "# a\n# CONFIG_RD_ZSTD is not set\n", ramfs.Gzip},
+		{"by the release", release, "config-" + release, yes, ramfs.Zstd, ramfs.Zstd},
+		{"beside the modules", release, "config", yes, ramfs.Zstd, ramfs.Zstd},
+		{"another kernel's", release, "config-6.1.0-2-amd64", yes, ramfs.Gzip, ramfs.Gzip},
+		{"not set", release, "config-" + release, "# a\n# CONFIG_RD_ZSTD is not set\n", ramfs.Gzip, ramfs.Gzip},
 		{"a module, which an archive cannot wait for", release, "config-" + release, "# a\nCONFIG_RD_ZSTD=m\n",
+			ramfs.Gzip, ramfs.Gzip},
+		{"another option", release, "config-" + release, "# a\nCONFIG_NORD_ZSTD=y\nCONFIG_RD_ZSTD=yes\n", ramfs.Gzip,
 			ramfs.Gzip},
-		{"another option", release, "config-" + release, "# a\nCONFIG_NORD_ZSTD=y\nCONFIG_RD_ZSTD=yes\n", ramfs.Gzip},
-		{"none", release, "", "", ramfs.Gzip},
-		{"both", release, "config-" + release, all, ramfs.LZ4},
-		{"the first that takes padding", "5.14.0-70.el9.x86_64", "config", all, ramfs.LZ4},
-		{"takes no padding", "5.10.0-30-amd64", "config", all, ramfs.Zstd},
-		{"of before both", "4.19.0-27-amd64", "config", all, ramfs.Zstd},
-		{"lz4 alone", "6.12.0-1", "config", "# a\nCONFIG_RD_LZ4=y\n# CONFIG_RD_ZSTD is not set\n", ramfs.LZ4},
+		{"none", release, "", "", ramfs.Gzip, ramfs.Gzip},
+		{"both", release, "config-" + release, all, ramfs.LZ4, ramfs.Zstd},
+		{"the first that takes padding", "5.14.0-70.el9.x86_64", "config", all, ramfs.LZ4, ramfs.Zstd},
+		{"takes no padding", "5.10.0-30-amd64", "config", all, ramfs.Zstd, ramfs.Zstd},
+		{"of before both", "4.19.0-27-amd64", "config", all, ramfs.Zstd, ramfs.Zstd},
+		{"lz4 alone", "6.12.0-1", "config", "# a\nCONFIG_RD_LZ4=y\n# CONFIG_RD_ZSTD is not set\n", ramfs.LZ4, ramfs.Gzip},
 	} {
 		release := c.release
 		dir := t.TempDir()
@@ -68,8 +69,8 @@ func TestPacking(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		if k.Packing != c.want {
-			t.Errorf("%s: packing %d, want %d", c.name, k.Packing, c.want)
+		if k.Quick != c.quick || k.Small != c.small {
+			t.Errorf("%s: quick %d, small %d, want %d and %d", c.name, k.Quick, k.Small, c.quick, c.small)
 		}
 		if err := k.Close(); err != nil {
 			t.Error(err)

@@ -69,7 +69,8 @@ var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9.+]*-[a-z0-9.+-]*[a-z0-9]$
 type Kernel struct {
 	Release  string // as uname -r says it
 	Arch     bootdir.Arch
-	Packing  ramfs.Packing // of the archives that it unpacks by its configuration, the quickest
+	Quick    ramfs.Packing // of the archives that it unpacks by its configuration, the quickest
+	Small    ramfs.Packing // and the one that makes them smallest
 	Modules  []fs.FS       // folders of the release; a module is looked for in each
 	Firmware []fs.FS       // folders of firmware
 	// Sources are the packages among the inputs.
@@ -322,7 +323,7 @@ func (k *Kernel) readVmlinuz(dir fs.FS, name, from string) error {
 		return fmt.Errorf("kernel %s: %w", from, err)
 	}
 	k.vmlinuz, k.Arch, k.Release = data, arch, release
-	k.Packing = packing(dir, name, release)
+	k.Quick, k.Small = packings(dir, name, release)
 	return nil
 }
 

@@ -139,9 +139,9 @@ func Run(ctx context.Context, o Options, then func(context.Context) error) (err 
 
 // args are QEMU's; what they need lies in dir.
 func (o *Options) args(dir string) ([]string, error) {
-	board := "pc,graphics=off"
-	if o.UEFI != nil {
-		board = "q35"
+	board := "q35,sata=off"
+	if o.UEFI == nil {
+		board += ",graphics=off" // SeaBIOS talks on the serial line
 	}
 	a := append([]string{"-nodefaults", "-no-user-config", "-machine", board, "-display", "none",
 		"-m", strconv.Itoa(o.Memory), "-smp", strconv.Itoa(o.CPUs), "-chardev", "stdio,id=console,signal=off",

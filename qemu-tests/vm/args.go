@@ -12,7 +12,7 @@ func (v *VM) args(accel Accel) []string {
 	o := v.o
 	a := []string{
 		"-name", o.Name, "-nodefaults", "-no-user-config",
-		"-machine", o.Firmware.machine(), "-display", "none",
+		"-machine", v.board(), "-display", "none",
 		"-m", itoa(o.Memory), "-smp", itoa(o.CPUs),
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control",
@@ -72,15 +72,21 @@ func (v *VM) args(accel Accel) []string {
 	return append(a, o.Extra...)
 }
 
-func (f Firmware) machine() string {
-	switch {
+// board is the machine's. Its own disk controller is off: a kernel without its driver would be said to lack one.
+// graphics=off makes SeaBIOS and the iPXE ROM talk on the serial port, so that a failed PXE boot can be read.
+func (v *VM) board() string {
+	const q35 = "q35,sata=off"
+	switch f := v.o.Firmware; {
 	case f.ARM64:
 		return "virt"
 	case f.SecureBoot:
-		return "q35,smm=on"
+		return q35 + ",smm=on"
 	case f.Code != "":
-		return "q35"
+		return q35
+	case len(v.late) > 0:
+		// Disks can be plugged in where others are only on the older board. It is not the usual one, since it works the
+		// interrupts' wiring out by a loop in ACPI's language, anew for each device: seconds, where that is emulated.
+		return "pc,graphics=off"
 	}
-	// graphics=off makes SeaBIOS and the iPXE ROM talk on the serial port, so that a failed PXE boot can be read.
-	return "pc,graphics=off"
+	return q35 + ",graphics=off"
 }
