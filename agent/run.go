@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,10 @@ import (
 // release is the file that the build of the userland leaves its version in. A variable set by the linker does not do:
 // the commands of a busybox lose their initialisers to init functions.
 const release = "/etc/diskcast/release"
+
+// hasteGC is how much garbage there may be for each byte in use, in percent, until the server has answered for the
+// first time: 16 MB, since little is in use then.
+const hasteGC = 400
 
 // version is the release, "dev" where there is none.
 func version() string {
@@ -105,6 +110,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return whatBoots(ctx, o.whatBoots, passphrase, slog.New(slog.DiscardHandler), stdout)
 	}
+	usual := debug.SetGCPercent(hasteGC)
 	if o.afterStdin {
 		if err := ends(ctx, stdin); err != nil {
 			return err
@@ -142,6 +148,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		level = slog.LevelDebug
 	}
 	a.log = a.events.Logger(level)
+	a.ready = func() { debug.SetGCPercent(usual) }
 	return a.run(ctx)
 }
 
@@ -163,6 +170,7 @@ func ends(ctx context.Context, r io.Reader) error {
 // agent is the program with its parts.
 type agent struct {
 	began     time.Time
+	ready     func() // is called at the first answer of the server
 	o         *options
 	settings  *site.Settings
 	pin       client.Pin
@@ -252,6 +260,7 @@ func (a *agent) run(ctx context.Context) error {
 	if err := a.client.Connect(ctx); err != nil {
 		return err
 	}
+	a.ready()
 	g.Go(func() error { return a.tellSwitch(ctx, switched, told) })
 	a.tellEarlier(uinitLog)
 	a.events.Step(session.StepAgent, session.Info, a.greeting(), nil)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/diskcast/diskcast/agent/bootos/efi"
 	"github.com/diskcast/diskcast/agent/bootos/grub"
 	"github.com/diskcast/diskcast/agent/bootos/sdboot"
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // finder goes the firmware's way to the system.
@@ -102,7 +102,7 @@ func (f *finder) stubs(dev int) []string {
 
 // relativePath finds the setting with which SUSE's and Red Hat's GRUB begin their paths at the default subvolume of a
 // btrfs.
-var relativePath = regexp.MustCompile(`(?m)^\s*(?:set\s+|export\s+)?btrfs_relative_path=["']?[1yY]`)
+var relativePath = rx.New(`(?m)^\s*(?:set\s+|export\s+)?btrfs_relative_path=["']?[1yY]`)
 
 // grubAt runs a configuration, a path from the top of its file system, in a GRUB of which im is known, if anything.
 func (f *finder) grubAt(dev int, file string, im *efi.GRUBImage) candidate {
@@ -117,7 +117,7 @@ func (f *finder) grubAt(dev int, file string, im *efi.GRUBImage) candidate {
 		}
 		sub := f.v.byNumber[dev].Default
 		below := sub != "" && strings.HasPrefix(file, sub+"/")
-		relative := relativePath.Match(text)
+		relative := relativePath().Match(text)
 		o := grub.Options{Device: dev, Path: file, Argon2: im.Argon2, BLSUKI: im.BLSUKI}
 		if !relative {
 			s, err := f.runGRUB(f.v, o)

@@ -98,7 +98,7 @@ func (f *finder) unreadable(name string, dev int, err error) error {
 // GRUB's name of the prefix's.
 func (f *finder) embedded(im *efi.GRUBImage, prefix grub.File, device string, program grub.File) (*System, error) {
 	v := f.v
-	if relativePath.MatchString(im.Config) {
+	if relativePath().MatchString(im.Config) {
 		v = v.fromDefault()
 	}
 	return f.runGRUB(v, grub.Options{

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
+
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // mirror is one half of a RAID 1 of md's: all of its contents are in it, from start on.
@@ -24,7 +25,7 @@ type mirror struct {
 const mdMagic = 0xa92b4efc
 
 // mdName is what a set's name must be, so that it is one word to GRUB.
-var mdName = regexp.MustCompile(`^[0-9A-Za-z_.-]{1,32}$`)
+var mdName = rx.New(`^[0-9A-Za-z_.-]{1,32}$`)
 
 // errNoMirror says that a partition belongs to no set with metadata of version 1.
 var errNoMirror = errors.New("no superblock of md's")
@@ -97,7 +98,7 @@ func mirrorOf(p []byte, size int64) (*mirror, error) {
 	}
 	m.start, m.size = int64(start)*512, int64(length)*512
 	m.name, m.words = setName(p[32:64]), "RAID 1 "+m.id
-	if mdName.MatchString(m.name) {
+	if mdName().MatchString(m.name) {
 		m.words, m.grub = "RAID 1 "+m.name, []string{"md/" + m.name}
 	}
 	m.grub = append(m.grub, "mduuid/"+m.id)

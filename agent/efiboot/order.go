@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/agent/efivars"
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // class is what an entry of the boot order starts from.
@@ -24,10 +24,10 @@ const (
 )
 
 // optical recognizes a drive behind a SATA port, whose device path is a disk's.
-var optical = regexp.MustCompile(`(?i)\b(dvd|cd|cd-?rom|optical)\b`)
+var optical = rx.New(`(?i)\b(dvd|cd|cd-?rom|optical)\b`)
 
 // netWords are what firmware calls its network entries, where the device path does not tell.
-var netWords = regexp.MustCompile(`(?i)pxe|ipv[46]|\b(ip[46]|w?lan|https?|network|ethernet|nic)\b`)
+var netWords = rx.New(`(?i)pxe|ipv[46]|\b(ip[46]|w?lan|https?|network|ethernet|nic)\b`)
 
 // classOf is the class of an option, which may be nil. What is not surely a disk is none: an entry before the network
 // would end the machine's netboot.
@@ -38,9 +38,9 @@ func classOf(o *efivars.Option) class {
 	nodes := o.Nodes()
 	c := pathClass(nodes)
 	switch {
-	case c != disk && c != network && netWords.MatchString(o.Description):
+	case c != disk && c != network && netWords().MatchString(o.Description):
 		return network
-	case c == disk && optical.MatchString(o.Description) && !slices.ContainsFunc(nodes, onPartition):
+	case c == disk && optical().MatchString(o.Description) && !slices.ContainsFunc(nodes, onPartition):
 		return removable
 	case c == unknown && miscDevice(o.Description, nodes):
 		return disk

@@ -8,23 +8,24 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/internal/rx"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
 // notDisks are block devices that are no target for an operating system: made of memory or of other devices, or media
 // drives.
-var notDisks = regexp.MustCompile(`^(loop|ram|zram|sr|fd|dm-|md|nbd|mtdblock|bcache|drbd|rbd|zd|nullb|ublkb|` +
+var notDisks = rx.New(`^(loop|ram|zram|sr|fd|dm-|md|nbd|mtdblock|bcache|drbd|rbd|zd|nullb|ublkb|` +
 	`mmcblk[0-9]+(boot|rpmb|gp))[0-9]*`)
 
 // unfit are block devices of a machine that look like disks, and that no image of one can start from: they are named,
 // and no rule means them.
 var unfit = []struct {
-	name *regexp.Regexp
+	name func() *regexp.Regexp
 	why  string
 }{
-	{regexp.MustCompile(`^pmem[0-9]`), "persistent memory, which no firmware starts a disk's image from"},
-	{regexp.MustCompile(`^dasd[a-z]+$`), "a DASD, whose tracks and boot records are not those of a disk's image"},
-	{regexp.MustCompile(`^(scm[a-z]+|dcssblk[0-9]+)$`), "storage of a mainframe, which no disk's image starts from"},
+	{rx.New(`^pmem[0-9]`), "persistent memory, which no firmware starts a disk's image from"},
+	{rx.New(`^dasd[a-z]+$`), "a DASD, whose tracks and boot records are not those of a disk's image"},
+	{rx.New(`^(scm[a-z]+|dcssblk[0-9]+)$`), "storage of a mainframe, which no disk's image starts from"},
 }
 
 // maxWord bounds what a disk says of itself, in bytes.
@@ -39,7 +40,7 @@ func (r *Reader) Disks() []session.Disk {
 	var disks []session.Disk
 	for _, e := range entries {
 		name := e.Name()
-		if notDisks.MatchString(name) || r.line("sys/block", name, "hidden") == "1" {
+		if notDisks().MatchString(name) || r.line("sys/block", name, "hidden") == "1" {
 			continue
 		}
 		if d := r.Disk(name); d.Size > 0 {
@@ -77,7 +78,7 @@ func (r *Reader) Disk(name string) session.Disk {
 	d.Bus, d.BusPath = r.place(name)
 	d.HCTL = r.hctl(at)
 	for _, u := range unfit {
-		if u.name.MatchString(name) {
+		if u.name().MatchString(name) {
 			d.Unfit = u.why
 		}
 	}
@@ -90,7 +91,7 @@ func (r *Reader) Disk(name string) session.Disk {
 // hctl is what the kernel numbers a SCSI device by.
 func (r *Reader) hctl(at string) string {
 	link, err := os.Readlink(r.path(at, "device"))
-	if err != nil || !scsiRE.MatchString(filepath.Base(link)) {
+	if err != nil || !scsiRE().MatchString(filepath.Base(link)) {
 		return ""
 	}
 	return filepath.Base(link)
@@ -116,7 +117,7 @@ func (r *Reader) usbSerial(name string) string {
 	_, at, _ = strings.Cut(at, "devices/")
 	parts, serial := strings.Split(filepath.Clean(at), "/"), ""
 	for i, p := range parts {
-		if i > 0 && usbRE.MatchString(p) {
+		if i > 0 && usbRE().MatchString(p) {
 			serial = r.line("sys/devices", filepath.Join(parts[:i]...), "serial")
 		}
 	}

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/personal"
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 const (
@@ -28,7 +28,7 @@ func ifaces(text string) (names []string) {
 }
 
 // sourced are the names that source-directory takes (interfaces(5)); most images have the like for source.
-var sourced = regexp.MustCompile(`^[a-zA-Z0-9_-]+(\.cfg|\.conf)?$`)
+var sourced = rx.New(`^[a-zA-Z0-9_-]+(\.cfg|\.conf)?$`)
 
 // interfaces is the text of interfaces(5) and of the files beside it.
 func (t *tree) interfaces() (string, error) {
@@ -43,7 +43,7 @@ func (t *tree) interfaces() (string, error) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if !sourced.MatchString(name) {
+		if !sourced().MatchString(name) {
 			continue
 		}
 		b, err := t.read(path.Join(interfacesFile+".d", name))

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/agent/bootos"
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // kernelWords adds words to the kernel's command line in the files that boot loaders read, and in the settings from
@@ -163,7 +163,7 @@ func grubWords(text, more string) (string, error) {
 
 // plainCommand tells whether a word at a line's end is surely a word of its command in GRUB's language.
 func plainCommand(line string) bool {
-	line = grubVariable.ReplaceAllString(line, "")
+	line = grubVariable().ReplaceAllString(line, "")
 	quote := rune(0)
 	for i, r := range line {
 		switch {
@@ -182,7 +182,7 @@ func plainCommand(line string) bool {
 	return quote == 0 && !strings.Contains(line, "\\")
 }
 
-var grubVariable = regexp.MustCompile(`\$\{[A-Za-z0-9_@*#?]+\}`)
+var grubVariable = rx.New(`\$\{[A-Za-z0-9_@*#?]+\}`)
 
 // blsWords adds to the options of an entry (UAPI.1); several lines of them count one after the other.
 func blsWords(text, more string) (string, error) {

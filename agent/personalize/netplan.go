@@ -5,11 +5,11 @@ import (
 	"maps"
 	"net/netip"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/personal"
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // netplanned is what the image has of netplan.
@@ -53,7 +53,7 @@ func (t *tree) netplan() (p netplanned, err error) {
 	return p, nil
 }
 
-var renderer = regexp.MustCompile(`\brenderer\s*:\s*["']?(\w+)`)
+var renderer = rx.New(`\brenderer\s*:\s*["']?(\w+)`)
 
 // globalRenderer is the renderer that a netplan file names for all interfaces: one level below "network:", which is the
 // least indented of its lines, or on that line itself.
@@ -69,7 +69,7 @@ func globalRenderer(text string) (found string) {
 		if indent > 0 && least < 0 {
 			least = indent
 		}
-		if m := renderer.FindStringSubmatch(words); m != nil && (indent == 0 || indent == least) {
+		if m := renderer().FindStringSubmatch(words); m != nil && (indent == 0 || indent == least) {
 			found = m[1]
 		}
 	}

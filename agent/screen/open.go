@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -15,10 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/agent/terminal"
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // virtualRE are the kernel's own terminals, on a screen; others are serial lines, with whatever is at their far end.
-var virtualRE = regexp.MustCompile(`^/dev/tty[0-9]+$`)
+var virtualRE = rx.New(`^/dev/tty[0-9]+$`)
 
 // answers is how long the far end of a serial line may take to say where its cursor is: it may be a BMC and a network
 // away.
@@ -54,7 +54,7 @@ func open(path string) (*console, error) {
 		return nil, err
 	}
 	c := &console{f: f}
-	if virtualRE.MatchString(path) {
+	if virtualRE().MatchString(path) {
 		err = c.ofKernel()
 	} else {
 		err = c.ask()
@@ -109,11 +109,11 @@ func (c *console) ask() (err error) {
 	return errors.New("it says something else than where its cursor is")
 }
 
-var positionRE = regexp.MustCompile(`\x1b\[([0-9]{1,3});([0-9]{1,3})R`)
+var positionRE = rx.New(`\x1b\[([0-9]{1,3});([0-9]{1,3})R`)
 
 // position finds the answer in what a terminal sent.
 func position(b []byte) (columns, rows int, ok bool) {
-	m := positionRE.FindSubmatch(b)
+	m := positionRE().FindSubmatch(b)
 	if m == nil {
 		return 0, 0, false
 	}

@@ -7,12 +7,12 @@ package screen
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/internal/rx"
 	"github.com/diskcast/diskcast/internal/session"
 )
 
@@ -44,7 +44,7 @@ var phases = map[string]string{session.StepPlan: "plan is made", session.StepTab
 	session.StepVerified: "read back", session.StepGrown: "file system fits the disk",
 	session.StepPersonalized: "made its own", session.StepEntry: "boot entry", session.StepUploaded: "uploaded"}
 
-var percentRE = regexp.MustCompile(`(\d{1,3})(?:\.\d+)? %`)
+var percentRE = rx.New(`(\d{1,3})(?:\.\d+)? %`)
 
 // Take takes an event at a time since the kernel's start.
 func (s *State) Take(e *session.Event, now time.Duration) {
@@ -90,7 +90,7 @@ func (s *State) progress(words string, p *session.Progress, now time.Duration) {
 	share := -1.0
 	if all > 0 {
 		share = float64(done) / float64(all)
-	} else if m := percentRE.FindAllStringSubmatch(words, -1); m != nil {
+	} else if m := percentRE().FindAllStringSubmatch(words, -1); m != nil {
 		n, _ := strconv.Atoi(m[len(m)-1][1]) // the pattern has digits only
 		share = float64(n) / 100
 	}

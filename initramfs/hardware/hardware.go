@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -43,8 +44,13 @@ type Drivers struct {
 	Log    *slog.Logger
 
 	seen   map[string]bool
+	later  []string
 	loaded int
 }
+
+// patient are the kinds of devices that a node can begin its work without: features of the processor, whose drivers
+// only make ciphers and the like quicker, keyboards and mice.
+var patient = []string{"cpu:", "input:", "serio:"}
 
 // parallel is how many drivers start at once. Some wait many seconds for their device to wake up.
 const parallel = 8
@@ -52,16 +58,47 @@ const parallel = 8
 // Loaded is the number of modules that were loaded.
 func (d *Drivers) Loaded() int { return d.loaded }
 
-// Settle loads drivers until no device is left that was not asked about.
+// Settle loads drivers until no device is left that was not asked about, but for those that are [Drivers.Later]'s.
 func (d *Drivers) Settle(ctx context.Context) error {
 	aliases, err := d.coldplug()
 	for err == nil && ctx.Err() == nil {
-		if !d.load(aliases) {
+		if !d.load(d.leave(aliases)) {
 			return nil
 		}
 		aliases, err = d.Pending()
 	}
 	return errors.Join(err, ctx.Err())
+}
+
+// leave puts devices aside that are patient, and returns the others.
+func (d *Drivers) leave(aliases []string) []string {
+	return slices.DeleteFunc(aliases, func(alias string) bool {
+		for _, kind := range patient {
+			if strings.HasPrefix(alias, kind) {
+				d.later = append(d.later, alias)
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// Later loads the drivers that Settle left, one after another, in the caller's thread: who wants them to cost others
+// nothing calls it in one of low priority.
+func (d *Drivers) Later() {
+	for _, alias := range d.later {
+		n, err := d.Loader.Load(alias)
+		d.loaded += n
+		if err != nil {
+			d.notLoaded(alias, err)
+		}
+	}
+	d.later = nil
+}
+
+// notLoaded tells of a device without its driver; the machine may do without it.
+func (d *Drivers) notLoaded(alias string, err error) {
+	d.Log.Warn("driver not loaded", "device", alias, "err", err)
 }
 
 // Pending returns the names of devices that came since the last call and that nobody was asked about yet.
@@ -118,8 +155,7 @@ func (d *Drivers) load(aliases []string) bool {
 			defer mu.Unlock()
 			loaded += n
 			if err != nil {
-				// The machine may do without it.
-				d.Log.Warn("driver not loaded", "device", a, "err", err)
+				d.notLoaded(a, err)
 			}
 			return nil
 		})

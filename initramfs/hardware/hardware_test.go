@@ -135,6 +135,35 @@ func TestSettle(t *testing.T) {
 	}
 }
 
+// TestLater has devices that can wait, one of which comes with a driver.
+func TestLater(t *testing.T) {
+	m := &machine{answers: map[string][]uevent.Event{"pci:hba": {add("input:keys"), add("scsi:host")},
+		"cpu:features": nil, "input:keys": nil, "scsi:host": nil}, fails: map[string]bool{"serio:mouse": true}}
+	var log strings.Builder
+	d := &Drivers{Sys: sys(map[string]string{"bus/pci/devices/0": "pci:hba", "devices/system/cpu": "cpu:features",
+		"bus/serio/devices/0": "serio:mouse"}), Events: m, Loader: m, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	if err := d.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(m.asked)
+	if got := strings.Join(m.asked, " "); got != "pci:hba scsi:host" || d.Loaded() != 2 {
+		t.Errorf("at first asked for %q, loaded %d", got, d.Loaded())
+	}
+	m.asked = nil
+	d.Later()
+	slices.Sort(m.asked)
+	if got := strings.Join(m.asked, " "); got != "cpu:features input:keys serio:mouse" || d.Loaded() != 4 {
+		t.Errorf("later asked for %q, loaded %d", got, d.Loaded())
+	}
+	if !strings.Contains(log.String(), "serio:mouse") {
+		t.Errorf("nothing was said of a driver that was not loaded: %s", &log)
+	}
+	m.asked = nil
+	if d.Later(); m.asked != nil {
+		t.Errorf("asked again: %q", m.asked)
+	}
+}
+
 func TestSettleWithoutSys(t *testing.T) {
 	m := &machine{}
 	d := &Drivers{Sys: fstest.MapFS{}, Events: m, Loader: m, Log: slog.New(slog.DiscardHandler)}

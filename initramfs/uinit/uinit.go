@@ -7,22 +7,31 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/u-root/u-root/pkg/cmdline"
+	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/initramfs/hardware"
 	"github.com/diskcast/diskcast/internal/archiveend"
 	"github.com/diskcast/diskcast/internal/kmod"
 	"github.com/diskcast/diskcast/internal/uevent"
-	"github.com/u-root/u-root/pkg/cmdline"
-	"golang.org/x/sys/unix"
 )
 
 const (
 	agentPath = "/bbin/agent"
 	shellPath = "/bbin/gosh"
 	logPath   = "/var/log/agent.log"
+
+	// hasteGC is how much garbage there may be for each byte in use, in percent, while everything waits for this
+	// program: 16 MB, since it uses little.
+	hasteGC = 400
+
+	lowest = 19 // of the priorities that a thread may have, getpriority(2)
 )
 
 func run(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer) error {
@@ -32,6 +41,7 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer) e
 	if err := onNode(args, "/"); err != nil {
 		return err
 	}
+	usual := debug.SetGCPercent(hasteGC)
 	started := time.Now()
 	linkErr := modprobe("/")
 	mountErr := mountAll()
@@ -67,9 +77,10 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer) e
 		log.Error(err.Error())
 	}
 	loaded := make(chan struct{})
-	go func() { // ends when the drivers are loaded, which ends by itself
-		defer close(loaded)
-		prepareHardware(ctx, log, started)
+	go prepareHardware(ctx, log, started, loaded) // ends with ctx, which is never
+	go func() {                                   // ends when the drivers are loaded
+		<-loaded
+		debug.SetGCPercent(usual)
 	}()
 	s := &supervisor{
 		command: []string{agentPath, "-after-stdin"}, output: out, log: log, after: time.After, begin: loaded,
@@ -131,12 +142,14 @@ func uptime() string {
 	return up
 }
 
-// prepareHardware loads the machine's drivers, and goes on doing so for what is plugged in later.
-func prepareHardware(ctx context.Context, log *slog.Logger, started time.Time) {
+// prepareHardware loads the machine's drivers, closes loaded when the agent has what it needs of them, and goes on
+// loading them for what is plugged in later.
+func prepareHardware(ctx context.Context, log *slog.Logger, started time.Time, loaded chan<- struct{}) {
 	drivers, err := newDrivers(log)
 	if err != nil {
 		// A kernel with everything built in, or an archive made with --modules none.
 		log.Warn("no drivers are loaded", "err", err)
+		close(loaded)
 		return
 	}
 	if err := drivers.Settle(ctx); err != nil {
@@ -144,11 +157,24 @@ func prepareHardware(ctx context.Context, log *slog.Logger, started time.Time) {
 	}
 	drivers.byName(log)
 	log.Info("drivers are loaded", "modules", drivers.Loaded(), "seconds", time.Since(started).Seconds())
-	// Ends with ctx, which is never.
-	go func() {
-		err := drivers.Follow(ctx, nil)
-		log.Error("new devices are no longer noticed", "err", err)
+	close(loaded)
+	aside(log, drivers.Later)
+	err = drivers.Follow(ctx, nil)
+	log.Error("new devices are no longer noticed", "err", err)
+}
+
+// aside calls f in a thread that has a processor when no other program wants it, and returns when f has.
+func aside(log *slog.Logger, f func()) {
+	done := make(chan struct{})
+	go func() { // ends with f
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with its low priority
+		if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), lowest); err != nil {
+			log.Warn("some drivers are loaded beside the agent's work", "err", err)
+		}
+		f()
 	}()
+	<-done
 }
 
 // drivers are those of hardware, and those that no hardware asks for.

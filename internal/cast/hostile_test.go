@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/ipv4"
+
 	"github.com/diskcast/diskcast/internal/cast/wire"
 	"github.com/diskcast/diskcast/internal/testenv/netlab"
 	"github.com/diskcast/diskcast/internal/testenv/netlab/netlabtest"
-	"golang.org/x/net/ipv4"
 )
 
 // attacker is a receiver that has the key and sends to the group beside the sender. It hears the sender's packets, so
@@ -144,7 +145,8 @@ func TestHostileReceiver(t *testing.T) {
 				h.Block, h.Index = 0, 0
 				return &h, useless
 			}, "that the sender has not reached"},
-		{"the sender's next numbers, from its address", true, false, 8, func(h wire.Header, n int) (*wire.Header, []byte) {
+		{"the sender's next numbers, from its address", true, false, 8, func(h wire.Header, n int) (*wire.Header,
+			[]byte) {
 			h.Seq += 30 + uint64(n%100)
 			h.Block, h.Index = 0, 0
 			return &h, useless

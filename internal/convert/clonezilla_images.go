@@ -4,20 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
+
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 var errNoImage = errors.New("no image")
 
 // imageName is what follows the device in the name of its image: .ext4-ptcl-img.gz, .ntfs-img, .dd-img.zst, or
 // partimage's .000. If it was split, .aa or .aaa and on follow. Others (.torrent, .info, checksums) are leftovers.
-var imageName = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(?:\.(?:(dd)|[A-Za-z0-9_+-]+)-(ptcl)-img|\.(ntfs|dd)-img|())` +
-		`((?:\.(?:gz|bz2|lzo|lzma|xz|lzip|lz|lrz|lz4|zst|uncomp))?)(\.[a-z]{2,3}|\.000)?$`)
-})
+var imageName = rx.New(`^(?:\.(?:(dd)|[A-Za-z0-9_+-]+)-(ptcl)-img|\.(ntfs|dd)-img|())` +
+	`((?:\.(?:gz|bz2|lzo|lzma|xz|lzip|lz|lrz|lz4|zst|uncomp))?)(\.[a-z]{2,3}|\.000)?$`)
 
 // pieceOf tells what a file of the directory is to a device: the name of the image without the suffix of the piece, and
 // what program's it is.

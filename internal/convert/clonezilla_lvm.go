@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
+	"github.com/diskcast/diskcast/internal/rx"
 	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/lvm"
 )
@@ -20,9 +19,7 @@ const (
 	mdaHead = 512
 )
 
-var peStart = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?m)^\s*pe_start\s*=\s*([0-9]+)`)
-})
+var peStart = rx.New(`(?m)^\s*pe_start\s*=\s*([0-9]+)`)
 
 // physical makes a partition an LVM physical volume again, if the image says that it was one, and places the images of
 // the logical volumes on it. lvm_vg_dev.list has lines of group, device and UUID; lvm_GROUP.conf is vgcfgbackup(8)'s

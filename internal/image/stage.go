@@ -8,13 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/private"
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // Stage collects the frames of an image that is captured elsewhere and sent here: in any order, from several
@@ -43,9 +43,7 @@ type stageDecoder struct {
 	buf []byte
 }
 
-var stageID = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
-})
+var stageID = rx.New(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
 func (s *Store) stageDir() string { return filepath.Join(s.privateDir(), "stage") }
 

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // Check says what is wrong with an operator's settings.
@@ -93,16 +93,12 @@ func (s *Settings) empty() bool {
 
 // The forms are made when they are first asked for: together they take as long as the start of the program.
 var (
-	userName = form(`^[a-zA-Z_][a-zA-Z0-9_.-]{0,31}\$?$`)
-	hash     = form(`^(!|\*|\$[a-z0-9-]{1,16}\$[a-zA-Z0-9./$=,+_-]{8,380})$`)
-	zone     = form(`^[A-Za-z0-9][A-Za-z0-9_+./-]{0,63}$`)
-	label    = form(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
-	keyLine  = form(`^([^\x00-\x1f]+ )?(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]{16,}={0,2}( .*)?$`)
+	userName = rx.New(`^[a-zA-Z_][a-zA-Z0-9_.-]{0,31}\$?$`)
+	hash     = rx.New(`^(!|\*|\$[a-z0-9-]{1,16}\$[a-zA-Z0-9./$=,+_-]{8,380})$`)
+	zone     = rx.New(`^[A-Za-z0-9][A-Za-z0-9_+./-]{0,63}$`)
+	label    = rx.New(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
+	keyLine  = rx.New(`^([^\x00-\x1f]+ )?(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]{16,}={0,2}( .*)?$`)
 )
-
-func form(pattern string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
-}
 
 // Hostname says why a name is none that a machine can have: RFC 1123, 2.1, and Linux' limit of 64 bytes.
 func Hostname(name string) error {

@@ -4,13 +4,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // maxWords bounds the words for the kernel.
 const maxWords = 32
 
 // A word that means the same to GRUB, to a shell and to the kernel.
-var kernelWord = form(`^[A-Za-z0-9_][A-Za-z0-9_.,:=/+@%-]{0,255}$`)
+var kernelWord = rx.New(`^[A-Za-z0-9_][A-Za-z0-9_.,:=/+@%-]{0,255}$`)
 
 // checkKernel judges the words for the kernel.
 func (s *Settings) checkKernel(resolved bool) error {

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // Programs that configure a system's network, as Settings.NetworkWith names them.
@@ -278,7 +280,7 @@ func unicast(a netip.Addr, what string) error {
 	return nil
 }
 
-var domain = form(`^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)*` +
+var domain = rx.New(`^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)*` +
 	`[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.?$`)
 
 func checkDomain(s string) error {

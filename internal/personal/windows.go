@@ -7,6 +7,8 @@ import (
 	"io"
 	"maps"
 	"strings"
+
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // Limits of an answer file: elements within each other, and bytes of what joins a domain.
@@ -42,7 +44,7 @@ const minimal = `<?xml version="1.0" encoding="utf-8"?>
 `
 
 // base64 of djoin's blob; files of it are UTF-16 and have a mark and a zero, which are none of it.
-var joinBlob = form(`^[A-Za-z0-9+/]{64,}={0,2}$`)
+var joinBlob = rx.New(`^[A-Za-z0-9+/]{64,}={0,2}$`)
 
 // checkWindows judges it; what is resolved has no Join any more.
 func (s *Settings) checkWindows(resolved bool) error {

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
-	"sync"
+
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // Actions of a descriptor.
@@ -231,9 +231,7 @@ func (u *Upload) check() error {
 	return nil
 }
 
-var uploadID = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
-})
+var uploadID = rx.New(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
 func (i *Image) check() error {
 	if i.Manifest == "" || i.Config.Digest == "" || i.Index.Digest == "" {

@@ -2,8 +2,8 @@ package session
 
 import (
 	"errors"
-	"regexp"
-	"sync"
+
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // PersonalAsk is POST /v1/node/{node}/personalization: a node whose part is so far asks for what is its own. The answer
@@ -18,7 +18,7 @@ type PersonalAsk struct {
 
 func (a *PersonalAsk) version() int { return a.V }
 
-var askForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{32}$`) })
+var askForm = rx.New(`^[0-9a-f]{32}$`)
 
 func (a *PersonalAsk) check() error {
 	switch {

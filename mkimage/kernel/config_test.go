@@ -48,7 +48,8 @@ func TestPacking(t *testing.T) {
 		{"the first that takes padding", "5.14.0-70.el9.x86_64", "config", all, ramfs.LZ4, ramfs.Zstd},
 		{"takes no padding", "5.10.0-30-amd64", "config", all, ramfs.Zstd, ramfs.Zstd},
 		{"of before both", "4.19.0-27-amd64", "config", all, ramfs.Zstd, ramfs.Zstd},
-		{"lz4 alone", "6.12.0-1", "config", "# a\nCONFIG_RD_LZ4=y\n# CONFIG_RD_ZSTD is not set\n", ramfs.LZ4, ramfs.Gzip},
+		{"lz4 alone", "6.12.0-1", "config", "# a\nCONFIG_RD_LZ4=y\n# CONFIG_RD_ZSTD is not set\n", ramfs.LZ4,
+			ramfs.Gzip},
 	} {
 		release := c.release
 		dir := t.TempDir()

@@ -3,10 +3,11 @@ package grub
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // maxPartition is the highest partition number that a device may have.
@@ -133,7 +134,7 @@ func cutDevice(name string) (n int, kind string, err error) {
 	name = strings.Trim(name, "()")
 	disk, part, given := strings.Cut(name, ",")
 	switch {
-	case !diskName.MatchString(disk):
+	case !diskName().MatchString(disk):
 		return 0, "", fmt.Errorf("device %q %w", name, errNoDevice)
 	case disk != "hd0":
 		return 0, "", fmt.Errorf("device %q %w", name, errOtherDisk)
@@ -166,8 +167,8 @@ var layers = map[string]Layer{
 }
 
 var (
-	diskName  = regexp.MustCompile(`^(hd|ata|ahci|scsi|usb|nvme)[0-9]+$`)
-	blockList = regexp.MustCompile(`^([0-9]+)\+([0-9]+)$`)
+	diskName  = rx.New(`^(hd|ata|ahci|scsi|usb|nvme)[0-9]+$`)
+	blockList = rx.New(`^([0-9]+)\+([0-9]+)$`)
 )
 
 // isBlockList tells whether a path without "/" is a list of blocks, such as 512+1 or +1,8+2.
@@ -181,7 +182,7 @@ func (s *shell) read(name string, max int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m := blockList.FindStringSubmatch(f.Path); m != nil {
+	if m := blockList().FindStringSubmatch(f.Path); m != nil {
 		first, err1 := strconv.ParseInt(m[1], 10, 40)
 		count, err2 := strconv.ParseInt(m[2], 10, 40)
 		if err1 != nil || err2 != nil || count*512 > max {

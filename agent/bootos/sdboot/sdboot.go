@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/agent/bootos/grub"
+	"github.com/diskcast/diskcast/internal/rx"
 )
 
 // Files is what systemd-boot sees of the disk.
@@ -86,7 +86,7 @@ func automatic(files Files, o Options, err error) error {
 
 // simple is a pattern that every version reads alike: in a set, characters and ranges. systemd-boot knows no negation,
 // and takes other signs in a set as fnmatch(3) does or does not.
-var simple = regexp.MustCompile(`^([^\[\]\\]|\[([\w.+](-[\w.+])?)+\])*$`)
+var simple = rx.New(`^([^\[\]\\]|\[([\w.+](-[\w.+])?)+\])*$`)
 
 // bounded refuses patterns that are longer than names are, since each is held against the name of each entry, and those
 // that are not simple.
@@ -102,7 +102,7 @@ func bounded(conf map[string]string, vars Variables) error {
 		if len(p) > maxPattern {
 			return &grub.Restart{Why: fmt.Sprintf("%s has %d bytes, more than an entry's name", what, len(p))}
 		}
-		if !simple.MatchString(p) {
+		if !simple().MatchString(p) {
 			return &grub.Restart{Entry: p,
 				Why: fmt.Sprintf("%s is a pattern that is not read here as systemd-boot reads it", what)}
 		}

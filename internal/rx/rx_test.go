@@ -1,0 +1,20 @@
+package rx_test
+
+import (
+	"testing"
+
+	"github.com/diskcast/diskcast/internal/rx"
+)
+
+func TestNew(t *testing.T) {
+	digits := rx.New(`^[0-9]+$`)
+	if !digits().MatchString("42") || digits().MatchString("x") || digits() != digits() {
+		t.Error("not the expression, or made twice")
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a wrong expression was taken")
+		}
+	}()
+	rx.New(`(`)()
+}
