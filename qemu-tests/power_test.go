@@ -107,4 +107,4 @@ func TestLateNode(t *testing.T) {
 }
 
 // agentStarts is what a node's console says when its agent is about to run.
-const agentStarts = `msg="the agent starts"`
+const agentStarts = `msg="drivers are loaded"`
