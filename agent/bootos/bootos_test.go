@@ -3,7 +3,11 @@ package bootos
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +15,7 @@ import (
 
 	"github.com/diskcast/diskcast/agent/bootos/grub"
 	"github.com/diskcast/diskcast/agent/treetest"
+	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
 // mounted is a mounted partition, with files as treetest makes them.
@@ -166,6 +171,43 @@ func TestLinksStayInside(t *testing.T) {
 	}
 	if _, err := v.ReadFile(1, "abs", 3); err == nil {
 		t.Error("a file over the limit was read")
+	}
+}
+
+// TestLinksAsGRUB has chains of links, and GRUB's own reader of file systems as the judge.
+func TestLinksAsGRUB(t *testing.T) {
+	judge := need.Tool(t, "grub-fstest")
+	files := map[string]string{"l0": "x"}
+	for i := range 40 {
+		files[fmt.Sprintf("l%d", i+1)] = fmt.Sprintf("->l%d", i)
+	}
+	for _, c := range []struct {
+		kind string
+		made []string
+	}{{"ext4", []string{"mkfs.ext4", "-q", "-d"}}, {"btrfs", []string{"mkfs.btrfs", "-q", "-r"}}} {
+		need.Tool(t, c.made[0])
+		volume := mounted(t, 1, c.kind, "", files)
+		v := NewVolumes(volume)
+		img := filepath.Join(t.TempDir(), "img")
+		err := os.WriteFile(img, nil, 0o600)
+		if err == nil {
+			err = os.Truncate(img, 200<<20)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		args := append(c.made[1:], volume.Dir, img)
+		if out, err := exec.CommandContext(t.Context(), c.made[0], args...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", c.made[0], err, out)
+		}
+		for i := range 41 {
+			name := fmt.Sprintf("/l%d", i)
+			_, err := v.ReadFile(1, name, 100)
+			if out, judged := exec.CommandContext(t.Context(), judge, img, "cat", name).CombinedOutput(); (err ==
+				nil) != (judged == nil) {
+				t.Errorf("%s, %d links: %v; GRUB: %v, %s", c.kind, i, err, judged, out)
+			}
+		}
 	}
 }
 

@@ -200,11 +200,20 @@ func (v *Volumes) resolve(dev int, name string) (string, fs.FileInfo, error) {
 	if v.byDefault {
 		root = filepath.Join(root, vol.Default)
 	}
-	return resolveIn(root, name, v.budget)
+	return resolveIn(root, name, maxLinks(vol.Type), v.budget)
+}
+
+// maxLinks is how many links GRUB follows on the way to a file: with one more the file is none that it can read. The
+// other loaders, and Linux, follow more; of those a machine restarts that could have been started.
+func maxLinks(fileSystem string) int {
+	if fileSystem == "btrfs" {
+		return 31
+	}
+	return 7
 }
 
 // resolveIn follows links as a chroot to root would.
-func resolveIn(root, name string, b *budget) (string, fs.FileInfo, error) {
+func resolveIn(root, name string, most int, b *budget) (string, fs.FileInfo, error) {
 	rest := strings.Split(name, "/")
 	at := "/" // below root, free of links
 	if _, err := os.Lstat(root); err != nil {
@@ -235,7 +244,7 @@ func resolveIn(root, name string, b *budget) (string, fs.FileInfo, error) {
 			at = next
 			continue
 		}
-		if links++; links > 40 {
+		if links++; links > most {
 			return "", nil, fmt.Errorf("%s: %w", name, errLoop)
 		}
 		to, err := os.Readlink(filepath.Join(root, next))
