@@ -65,11 +65,15 @@ func TestMadeFor(t *testing.T) {
 		t.Errorf("the archive for one machine has %d bytes, more than %d", after, maxMadeFor)
 	}
 	// The directory by itself, with the memory that mkimage says it needs.
-	for _, c := range []struct{ disk, says string }{{"nvme", "1 disks, 1 network cards"}, {"scsi", ""}} {
+	for _, c := range []struct{ disk, card, says, fails string }{
+		{"nvme", "virtio", "1 disks, 1 network cards", ""}, {"scsi", "virtio", "", "--disk"},
+		{"nvme", "e1000e", "", "the node has no network card"},
+	} {
 		out, err := proc.Output(b.ctx, filepath.Join(osimage.ModuleRoot(), "build", "bin", "mkimage"), "test", boot,
-			"--disk", c.disk)
-		if (err == nil) != (c.says != "") || !strings.Contains(out, c.says) {
-			t.Errorf("mkimage test --disk %s: %v\n%s", c.disk, err, out)
+			"--disk", c.disk, "--card", c.card)
+		if (err == nil) != (c.fails == "") || !strings.Contains(out, c.says) ||
+			err != nil && !strings.Contains(err.Error(), c.fails) {
+			t.Errorf("mkimage test --disk %s --card %s: %v\n%s", c.disk, c.card, err, out)
 		}
 	}
 	image, im := b.small(1)
