@@ -29,11 +29,11 @@ var (
 	KVM = Accel{"kvm", []string{"-accel", "kvm", "-cpu", "host"}}
 	// TCG's processor hides what only costs: nested virtualisation makes the guest load KVM, five-level page tables
 	// lengthen each page walk, 256-bit instructions are translated so badly that BLAKE3 is a third faster without, and
-	// ERMS has kernels copy and clear byte by byte. From Intel since Linux asks another maker's processors for the
-	// time by the HPET, a device, when there are several of them and their TSC is not called invariant, which TCG's is
-	// not.
+	// ERMS has kernels copy and clear byte by byte. No processor has FSRM without ERMS: Linux 6.1 hangs in memmove on
+	// one that newer QEMUs would make. From Intel since Linux asks another maker's processors for the time by the HPET,
+	// a device, when there are several of them and their TSC is not called invariant, which TCG's is not.
 	TCG = Accel{"tcg", []string{"-accel", "tcg,thread=multi",
-		"-cpu", "max,svm=off,la57=off,avx2=off,erms=off,vendor=GenuineIntel"}}
+		"-cpu", "max,svm=off,la57=off,avx2=off,erms=off,fsrm=off,vendor=GenuineIntel"}}
 )
 
 // probeLimit is for a guest of 20 instructions behind SeaBIOS: under a second with KVM, one or two with TCG.
