@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -11,9 +12,10 @@ import (
 	"github.com/diskcast/diskcast/internal/session"
 )
 
-// processors is the bus of processors, whose aliases list each of their features. What matches them is checksums and
-// ciphers, which come along with what needs them.
-const processors = "cpu"
+// notAsked are buses whose devices are not listed: processors, whose aliases name each of their features (what matches
+// is checksums and ciphers, which come along with what needs them), and the plugs of old keyboards and mice. Their
+// drivers may come after the hello, and those of keyboards are in every archive.
+var notAsked = []string{"cpu", "serio"}
 
 // maxDevices bounds how many devices are looked at; a large server has some 1,500.
 const maxDevices = 1 << 14
@@ -24,7 +26,7 @@ func (r *Reader) Hardware() *session.Hardware {
 	h := &session.Hardware{Firmware: firmwareAsked(r.kernelLog())}
 	looked := 0
 	for _, bus := range r.names("sys/bus") {
-		if bus == processors {
+		if slices.Contains(notAsked, bus) {
 			continue
 		}
 		for _, name := range r.names("sys/bus/" + bus + "/devices") {

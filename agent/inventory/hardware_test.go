@@ -17,6 +17,7 @@ func TestHardware(t *testing.T) {
 		"sys/bus/drivers/r8169/module":             "->../../../../module/r8169",
 		"sys/bus/usb/devices/usb1/uevent":          "DEVTYPE=usb_device\n",
 		"sys/bus/cpu/devices/cpu0/modalias":        "cpu:type:x86,ven0000fam0006mod003A:feature:,0000\n",
+		"sys/bus/serio/devices/serio0/modalias":    "serio:ty06pr00id00ex00\n",
 		mdio + "/driver":                           "->../../../drivers/RTL8211F",
 		"sys/bus/drivers/RTL8211F/module":          "->../../../../module/realtek",
 		"sys/bus/acpi/devices/PNP0A03:00/modalias": "acpi:PNP0A03:\n",
