@@ -8,7 +8,7 @@ import (
 
 func TestNew(t *testing.T) {
 	digits := rx.New(`^[0-9]+$`)
-	if !digits().MatchString("42") || digits().MatchString("x") || digits() != digits() {
+	if first := digits(); !first.MatchString("42") || first.MatchString("x") || digits() != first {
 		t.Error("not the expression, or made twice")
 	}
 	defer func() {
