@@ -110,7 +110,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return whatBoots(ctx, o.whatBoots, passphrase, slog.New(slog.DiscardHandler), stdout)
 	}
-	usual := debug.SetGCPercent(hasteGC)
 	if o.afterStdin {
 		if err := ends(ctx, stdin); err != nil {
 			return err
@@ -148,7 +147,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		level = slog.LevelDebug
 	}
 	a.log = a.events.Logger(level)
-	a.ready = func() { debug.SetGCPercent(usual) }
 	return a.run(ctx)
 }
 
@@ -170,7 +168,6 @@ func ends(ctx context.Context, r io.Reader) error {
 // agent is the program with its parts.
 type agent struct {
 	began     time.Time
-	ready     func() // is called at the first answer of the server
 	o         *options
 	settings  *site.Settings
 	pin       client.Pin
@@ -218,6 +215,7 @@ func sinceBoot() time.Duration {
 }
 
 func (a *agent) run(ctx context.Context) error {
+	usual := debug.SetGCPercent(hasteGC)
 	a.log.Info("diskcast agent", "version", version(), "server", a.settings.Server)
 	if !a.o.noBoot {
 		mountFilesystems(a.log)
@@ -260,7 +258,7 @@ func (a *agent) run(ctx context.Context) error {
 	if err := a.client.Connect(ctx); err != nil {
 		return err
 	}
-	a.ready()
+	debug.SetGCPercent(usual)
 	g.Go(func() error { return a.tellSwitch(ctx, switched, told) })
 	a.tellEarlier(uinitLog)
 	a.events.Step(session.StepAgent, session.Info, a.greeting(), nil)
@@ -335,7 +333,7 @@ func (a *agent) lacks() {
 			": is its module in the boot directory (mkimage --modules), and its firmware (--firmware)?")
 	}
 	if len(inv.NICs) == 0 {
-		a.log.Error("this node has no network card that its kernel knows; it cannot reach the server")
+		a.log.Error(session.NoCard + "; it cannot reach the server")
 	}
 }
 

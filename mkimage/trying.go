@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -76,9 +75,6 @@ type triedStep struct {
 	Words   string  `json:"words,omitempty"`
 }
 
-// cardless is what an agent says that has no network card and so will never say hello.
-const cardless = "this node has no network card that its kernel knows"
-
 // triedNode is what of a node as the server shows it is looked at.
 type triedNode struct {
 	Agent     string
@@ -146,14 +142,14 @@ func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr
 		// 10.0.2.2 is QEMU's host in its user network.
 		Append: d.Manifest.Cmdline + " console=ttyS0 diskcast.server=https://10.0.2.2:" + s.port + " diskcast.pin=" +
 			s.pin,
-		Fail: regexp.MustCompile(`Kernel panic|` + cardless),
+		Fail: regexp.MustCompile(`Kernel panic|` + session.NoCard),
 		Meanwhile: func(ctx context.Context) (err error) {
 			node, err = s.hello(ctx)
 			return err
 		}}, nil)
-	if errors.Is(err, machine.ErrFailed) {
+	if failed := (*machine.FailedError)(nil); errors.As(err, &failed) {
 		err = errors.New("the node's kernel panicked")
-		if text, readErr := os.ReadFile(serial); readErr == nil && bytes.Contains(text, []byte(cardless)) {
+		if failed.Said == session.NoCard {
 			err = fmt.Errorf("%s: the node has no network card: the directory lacks the driver of what it was given "+
 				"(--card %s); make it with --modules net, or name another --card", d.Path, o.card)
 		}

@@ -92,8 +92,7 @@ var ways = []way{
 		p.begun = func(b *bench, kernel string) []string {
 			disc := filepath.Join(b.dir, "node.iso")
 			b.medium(kernel, "ttyS0,115200", "--iso", disc, "--isolinux", "none")
-			return []string{"-drive", cdrom(disc), "-device", "ahci,id=cd",
-				"-device", "ide-cd,drive=medium,bus=cd.0,bootindex=0"}
+			return sataCD(disc)
 		}
 		return p
 	}},
@@ -133,6 +132,12 @@ var ways = []way{
 // cdrom is the drive of a CD.
 func cdrom(disc string) string {
 	return "if=none,id=medium,format=raw,readonly=on,media=cdrom,file=" + disc
+}
+
+// sataCD is a CD behind a controller of its own, since the board's is off, that the machine starts from.
+func sataCD(disc string) []string {
+	return []string{"-drive", cdrom(disc), "-device", "ahci,id=cd",
+		"-device", "ide-cd,drive=medium,bus=cd.0,bootindex=0"}
 }
 
 // byIPXE is a way by iPXE with nothing of its own.

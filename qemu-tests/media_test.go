@@ -41,14 +41,10 @@ func TestMedia(t *testing.T) {
 		disc); err != nil {
 		b.Fatal(err)
 	}
-	drive := func(file, more string) string {
-		return "if=none,id=medium,format=raw,readonly=on,file=" + file + more
-	}
-	cd := []string{"-drive", drive(disc, ",media=cdrom"), "-device", "ahci,id=cd",
-		"-device", "ide-cd,drive=medium,bus=cd.0,bootindex=0"}
+	cd := sataCD(disc)
 	usb := func(file string) []string {
-		return []string{"-drive", drive(file, ""), "-device", "qemu-xhci,id=xhci", "-device",
-			"usb-storage,bus=xhci.0,drive=medium,removable=on,bootindex=0"}
+		return []string{"-drive", "if=none,id=medium,format=raw,readonly=on,file=" + file,
+			"-device", "qemu-xhci,id=xhci", "-device", "usb-storage,bus=xhci.0,drive=medium,removable=on,bootindex=0"}
 	}
 	for _, c := range []struct {
 		name     string

@@ -73,13 +73,11 @@ func (d *Drivers) Settle(ctx context.Context) error {
 // leave puts devices aside that are patient, and returns the others.
 func (d *Drivers) leave(aliases []string) []string {
 	return slices.DeleteFunc(aliases, func(alias string) bool {
-		for _, kind := range patient {
-			if strings.HasPrefix(alias, kind) {
-				d.later = append(d.later, alias)
-				return true
-			}
+		waits := slices.ContainsFunc(patient, func(kind string) bool { return strings.HasPrefix(alias, kind) })
+		if waits {
+			d.later = append(d.later, alias)
 		}
-		return false
+		return waits
 	})
 }
 

@@ -77,11 +77,10 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, _ io.Writer) e
 		log.Error(err.Error())
 	}
 	loaded := make(chan struct{})
-	go prepareHardware(ctx, log, started, loaded) // ends with ctx, which is never
-	go func() {                                   // ends when the drivers are loaded
-		<-loaded
+	go prepareHardware(ctx, log, started, func() { // ends with ctx, which is never
 		debug.SetGCPercent(usual)
-	}()
+		close(loaded)
+	})
 	s := &supervisor{
 		command: []string{agentPath, "-after-stdin"}, output: out, log: log, after: time.After, begin: loaded,
 		failed: func() { shells.start(ctx) },
@@ -142,14 +141,14 @@ func uptime() string {
 	return up
 }
 
-// prepareHardware loads the machine's drivers, closes loaded when the agent has what it needs of them, and goes on
+// prepareHardware loads the machine's drivers, calls loaded when the agent has what it needs of them, and goes on
 // loading them for what is plugged in later.
-func prepareHardware(ctx context.Context, log *slog.Logger, started time.Time, loaded chan<- struct{}) {
+func prepareHardware(ctx context.Context, log *slog.Logger, started time.Time, loaded func()) {
 	drivers, err := newDrivers(log)
 	if err != nil {
 		// A kernel with everything built in, or an archive made with --modules none.
 		log.Warn("no drivers are loaded", "err", err)
-		close(loaded)
+		loaded()
 		return
 	}
 	if err := drivers.Settle(ctx); err != nil {
@@ -157,7 +156,7 @@ func prepareHardware(ctx context.Context, log *slog.Logger, started time.Time, l
 	}
 	drivers.byName(log)
 	log.Info("drivers are loaded", "modules", drivers.Loaded(), "seconds", time.Since(started).Seconds())
-	close(loaded)
+	loaded()
 	aside(log, drivers.Later)
 	err = drivers.Follow(ctx, nil)
 	log.Error("new devices are no longer noticed", "err", err)

@@ -36,6 +36,11 @@ var (
 		"-cpu", "max,svm=off,la57=off,avx2=off,erms=off,fsrm=off,vendor=GenuineIntel"}}
 )
 
+// Board is QEMU's, for machines of x86, without its own disk controller: a kernel without its driver would be said to
+// lack one. QEMU's older board, pc, has the interrupts' wiring worked out by a loop in ACPI's language, anew for each
+// device: seconds, where that is emulated.
+const Board = "q35,sata=off"
+
 // probeLimit is for a guest of 20 instructions behind SeaBIOS: under a second with KVM, one or two with TCG.
 // In a virtual machine without working nested virtualisation /dev/kvm may exist, open, and then hang in the first
 // instruction: only the time limit tells.

@@ -173,7 +173,7 @@ func TestHostileReceiver(t *testing.T) {
 			obj := object(size)
 			p := params(size)
 			told := make(chan string, 100)
-			const blockLen = 128 * 1408
+			blockLen := int64(p.K * p.Payload)
 			var mu sync.Mutex
 			has := map[int64]int{} // receivers by the block that they have
 			written := func(off int64, _ []byte) error {

@@ -48,6 +48,9 @@ const (
 	UEFI = "uefi"
 )
 
+// NoCard is what a node says on its console that has no network card, and so will never say hello.
+const NoCard = "this node has no network card that its kernel knows"
+
 // Inventory is what a node found out about its own hardware. Sizes are in bytes.
 type Inventory struct {
 	UUID       string `json:"uuid,omitempty"`   // DMI system UUID, lower case

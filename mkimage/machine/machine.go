@@ -139,7 +139,7 @@ func Run(ctx context.Context, o Options, then func(context.Context) error) (err 
 
 // args are QEMU's; what they need lies in dir.
 func (o *Options) args(dir string) ([]string, error) {
-	board := "q35,sata=off"
+	board := accel.Board
 	if o.UEFI == nil {
 		board += ",graphics=off" // SeaBIOS talks on the serial line
 	}
@@ -208,13 +208,20 @@ func quote(file string) string {
 // window is how much of the console's end is looked at, in bytes: what is waited for is not longer.
 const window = 64 << 10
 
+// FailedError is ErrFailed with what the console said, as far as the pattern goes.
+type FailedError struct{ Said string }
+
+func (e *FailedError) Error() string { return ErrFailed.Error() }
+
+func (e *FailedError) Unwrap() error { return ErrFailed }
+
 // watch looks for words on the console.
 type watch struct {
 	until, fail *regexp.Regexp
 	to          io.Writer
 	text        []byte
 	told        bool
-	said        chan error // once: nil for until, ErrFailed for fail
+	said        chan error // once: nil for until, a FailedError for fail
 }
 
 // escapes are what terminals are told in between (ECMA-48, 5.4), and carriage returns.
@@ -231,7 +238,7 @@ func (w *watch) Write(p []byte) (int, error) {
 	case w.told:
 	case w.fail != nil && w.fail.Match(text):
 		w.told = true
-		w.said <- ErrFailed
+		w.said <- &FailedError{Said: string(w.fail.Find(text))}
 	case w.until != nil && w.until.Match(text):
 		w.told = true
 		w.said <- nil

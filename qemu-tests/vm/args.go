@@ -3,6 +3,8 @@ package vm
 import (
 	"cmp"
 	"fmt"
+
+	"github.com/diskcast/diskcast/internal/accel"
 )
 
 // USBNet is the model of a network adapter that is plugged into a USB port: RNDIS or CDC Ethernet, as the guest likes.
@@ -72,21 +74,19 @@ func (v *VM) args(accel Accel) []string {
 	return append(a, o.Extra...)
 }
 
-// board is the machine's. Its own disk controller is off: a kernel without its driver would be said to lack one.
-// graphics=off makes SeaBIOS and the iPXE ROM talk on the serial port, so that a failed PXE boot can be read.
+// board is the machine's. graphics=off makes SeaBIOS and the iPXE ROM talk on the serial port, so that a failed PXE
+// boot can be read.
 func (v *VM) board() string {
-	const q35 = "q35,sata=off"
 	switch f := v.o.Firmware; {
 	case f.ARM64:
 		return "virt"
 	case f.SecureBoot:
-		return q35 + ",smm=on"
+		return accel.Board + ",smm=on"
 	case f.Code != "":
-		return q35
+		return accel.Board
 	case len(v.late) > 0:
-		// Disks can be plugged in where others are only on the older board. It is not the usual one, since it works the
-		// interrupts' wiring out by a loop in ACPI's language, anew for each device: seconds, where that is emulated.
+		// Disks can be plugged in where others are only on the older board.
 		return "pc,graphics=off"
 	}
-	return q35 + ",graphics=off"
+	return accel.Board + ",graphics=off"
 }
