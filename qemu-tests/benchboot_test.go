@@ -222,7 +222,7 @@ func benchMachine(t *testing.T, kernel string) string {
 
 // What a node's console says at each step, with the seconds of the kernel's clock.
 var (
-	saysDrivers = `up=([0-9.]+) level=INFO msg="drivers are loaded".* seconds=([0-9.]+)`
+	saysDrivers = `up=([0-9.]+) level=INFO msg="drivers are loaded".* seconds=([0-9.]+)\s`
 	saysAgent   = `diskcast \[ *([0-9.]+)\] diskcast agent version`
 	saysNetwork = `diskcast \[ *([0-9.]+)\] network is up`
 	saysHello   = `diskcast \[ *([0-9.]+)\] agent: node `
