@@ -34,10 +34,16 @@ func (o *runOptions) open(ctx context.Context, m *machine.Options, temp string, 
 			s.where = append(s.where, x.flag, x.value)
 		}
 	}
-	if o.firmware == "" {
-		if o.firmware, err = s.firmware(ctx); err != nil {
-			return nil, nil, err
-		}
+	fits, err := s.firmware(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case o.firmware == "":
+		o.firmware = fits
+	case (fits == "bios" || fits == "uefi") && fits != o.firmware:
+		fmt.Fprintf(stderr, "mkimage: note: the image is one that starts by %s, and --firmware says %s\n", fits,
+			o.firmware)
 	}
 	if o.export {
 		m.Disk, m.Format = filepath.Join(temp, "disk.qcow2"), "qcow2"
@@ -45,8 +51,15 @@ func (o *runOptions) open(ctx context.Context, m *machine.Options, temp string, 
 		return ctx, func() error { return nil }, err
 	}
 	m.Socket, m.Format = filepath.Join(temp, "disk.sock"), "raw"
+	if len(m.Socket) > maxSocket {
+		return nil, nil, fmt.Errorf("%s: the name of a socket has at most %d bytes: have TMPDIR name a shorter folder",
+			m.Socket, maxSocket)
+	}
 	return s.serve(ctx, m.Socket)
 }
+
+// maxSocket is how long the name of a Unix socket may be, in bytes (unix(7)).
+const maxSocket = 107
 
 // imageStore is where an image is, asked by the program diskcast.
 type imageStore struct {

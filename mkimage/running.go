@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,7 +63,8 @@ With --until it ends as soon as the console says that (a regular expression), or
 ended that is run then, here, beside the machine. Without, it ends when the machine is switched off.
 
 The exit code is 0 for what was waited for, the command's when it failed, 4 when the time was over, 2 for a wrong
-command line, and else 1: the console said what --fail waits for, or the machine ended before.
+command line, and else 1: the console said what --fail waits for, or the machine ended, before the command did; or what
+it said could not be written. A command that is still running then is ended, with all that it has started.
 
 The processor runs the machine's code where a trial shows that this works (nested virtualisation), else QEMU translates
 it, some ten times slower; DISKCAST_ACCEL=kvm or tcg skips the trial.`,
@@ -70,6 +73,9 @@ it, some ten times slower; DISKCAST_ACCEL=kvm or tcg skips the trial.`,
   mkimage run --disk disk.qcow2 --firmware uefi --fail 'Kernel panic' --until 'TESTS PASSED' --serial console.log`,
 		SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
+				return usageError{fmt.Errorf("%q is not understood: a command to run stands behind --", args[0])}
+			}
 			o.command = args
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -80,8 +86,9 @@ it, some ten times slower; DISKCAST_ACCEL=kvm or tcg skips the trial.`,
 	f.StringVar(&o.state, "state", "", "state directory of the server (default: as diskcast has it)")
 	f.StringVar(&o.server, "server", "", "take the image from the server with this API")
 	f.BoolVar(&o.export, "export", false, "write the image's disk to a temporary file first, every chunk of it hashed")
-	f.StringVar(&o.disk, "disk", "", "file of a disk, raw or qcow2, in place of an image")
-	f.StringVar(&o.firmware, "firmware", "", "bios or uefi (default: what the image needs; bios where either will do)")
+	f.StringVar(&o.disk, "disk", "", "file of a disk, raw or qcow2 without a backing file, in place of an image")
+	f.StringVar(&o.firmware, "firmware", "",
+		"bios or uefi (default: what the image or the disk needs; bios where either will do)")
 	f.StringVar(&o.ovmf, "ovmf", "", "UEFI firmware for QEMU: CODE,VARS (default: where distributions install it)")
 	f.StringVar(&o.serial, "serial", "", "file for the serial console, in place of standard output")
 	f.StringVar(&o.until, "until", "", "end when the console says this (regular expression)")
@@ -151,14 +158,21 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err err
 			return fmt.Errorf("the command behind -- cannot be run, and no machine was started: %w", err)
 		}
 	}
-	m.Console = plain.NewWriter(stdout)
+	m.Console = newScreen(stdout)
 	if o.serial != "" {
-		f, err := os.Create(o.serial)
-		if err != nil {
-			return fmt.Errorf("--serial: %w", err)
+		f, createErr := os.Create(o.serial)
+		if createErr != nil {
+			return fmt.Errorf("--serial: %w", createErr)
 		}
-		defer f.Close()
+		defer func() {
+			if closeErr := f.Close(); closeErr != nil && err == nil {
+				err = fmt.Errorf("--serial: %w", closeErr)
+			}
+		}()
 		m.Console = f
+	}
+	m.Warn = func(err error) {
+		fmt.Fprintln(stderr, "mkimage: the console's words are not kept any more; the machine runs on:", err)
 	}
 	temp, err := scratch.Make("", "mkimage-image-")
 	if err != nil {
@@ -171,7 +185,7 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err err
 			return err
 		}
 		defer func() { err = worst(done(), err) }()
-	} else if m.Format, err = diskFormat(o.disk); err != nil {
+	} else if err := o.look(m); err != nil {
 		return fmt.Errorf("--disk: %w", err)
 	}
 	if o.firmware == "uefi" {
@@ -191,16 +205,7 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err err
 	if len(o.command) > 0 {
 		then = func(ctx context.Context) error {
 			say("the console said it; " + plain.Line(o.command[0], 0) + " is run")
-			cmd := exec.CommandContext(ctx, o.command[0], o.command[1:]...)
-			cmd.Stdout, cmd.Stderr, cmd.WaitDelay = stdout, stderr, time.Second
-			err := cmd.Run()
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() > 0 {
-				return codeError{fmt.Errorf("%s: %w", o.command[0], err), exit.ExitCode()}
-			}
-			return err
+			return runBeside(ctx, o.command, stdout, stderr)
 		}
 	}
 	err = machine.Run(ctx, *m, then)
@@ -219,24 +224,23 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err err
 	return nil
 }
 
-// diskFormat tells qcow2 by its first bytes (QEMU's docs/interop/qcow2.txt) from raw.
-func diskFormat(name string) (string, error) {
-	if st, err := os.Stat(name); err == nil && st.Mode()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeCharDevice) != 0 {
-		return "", fmt.Errorf("%s is neither a file nor a block device", name)
+// runBeside runs a command in a process group of its own, all of which ends with ctx, or when this program is killed.
+func runBeside(ctx context.Context, command []string, stdout, stderr io.Writer) error {
+	// The kernel's signal is sent when the thread ends that started it (prctl(2)).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = stdout, stderr, time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() > 0 {
+		return codeError{fmt.Errorf("%s: %w", command[0], err), exit.ExitCode()}
 	}
-	defer f.Close()
-	magic := make([]byte, 4)
-	if _, err := io.ReadFull(f, magic); err != nil {
-		return "", fmt.Errorf("%s: too short for a disk", name)
-	}
-	if string(magic) == "QFI\xfb" {
-		return "qcow2", nil
-	}
-	return "raw", nil
+	return err
 }
 
 // ovmfPlaces are where Debian, Fedora, Arch and SUSE have firmware for a machine without Secure Boot.

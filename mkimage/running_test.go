@@ -2,15 +2,23 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/accel"
 	"github.com/diskcast/diskcast/internal/testenv/need"
+	"github.com/diskcast/diskcast/mkimage/machine"
 )
 
 func runMachine(t *testing.T, args ...string) (code int, text string) {
@@ -37,6 +45,7 @@ func TestRunRefuses(t *testing.T) {
 		"--memory is":                  {"--disk", "b", "--memory", "1"},
 		"more than nothing":            {"--disk", "b", "--time", "0s"},
 		"a command needs --until":      {"--disk", "b", "--", "true"},
+		"stands behind --":             {"--disk", "b", "--until", "login", "extra"},
 		"--until: error parsing":       {"--disk", "b", "--until", "("},
 		"fits a console that says not": {"--disk", "b", "--fail", "a*"},
 		`--forward "80" is not`:        {"--disk", "b", "--forward", "80"},
@@ -54,26 +63,156 @@ func TestRunDisks(t *testing.T) {
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	dir := t.TempDir()
+	file := func(name string, data []byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
 	for disk, want := range map[string]string{pipe: "neither a file nor a block device", "/nowhere": "no such file",
-		"/dev/zero": "neither a file nor a block device", t.TempDir(): "too short"} {
+		"/dev/zero": "neither a file nor a block device", t.TempDir(): "neither a file nor a block device",
+		file("short", make([]byte, 300)):                                      "too short for a disk",
+		file("vmdk", append([]byte("KDMV"), make([]byte, 4096)...)):           "qemu-img convert",
+		file("gz", append([]byte("\x1f\x8b\x08\x00"), make([]byte, 4096)...)): "no raw disk and no qcow2 file",
+		file("cut", qcow2(0)[:512]):                                           "qcow2",
+		file("backed", qcow2(0x200)):                                          "it has a backing file"} {
 		if code, text := runMachine(t, "--disk", disk); code != 1 || !strings.Contains(text, want) {
 			t.Errorf("%s: code %d, %s; want %q", disk, code, text, want)
 		}
 	}
 }
 
+// qcow2 is an empty file of that format, version 2, for a disk of 1 MiB (QEMU's docs/interop/qcow2.txt): the offset and
+// the length of a backing file's name, clusters of 64 KiB, the first table at 128 KiB.
+func qcow2(backing uint64) []byte {
+	f := make([]byte, 3<<16)
+	copy(f, "QFI\xfb")
+	be := binary.BigEndian
+	be.PutUint32(f[4:], 2)
+	be.PutUint64(f[8:], backing)
+	if backing != 0 {
+		be.PutUint32(f[16:], uint32(copy(f[backing:], "/etc/passwd")))
+	}
+	be.PutUint32(f[20:], 16)
+	be.PutUint64(f[24:], 1<<20)
+	be.PutUint32(f[36:], 1)
+	be.PutUint64(f[40:], 2<<16)
+	be.PutUint64(f[48:], 1<<16) // the reference counts
+	be.PutUint32(f[56:], 1)
+	return f
+}
+
+// TestRunFirmware: without a word of the operator's the disk's table chooses.
+func TestRunFirmware(t *testing.T) {
+	need.Tools(t, "sfdisk")
+	for want, script := range map[string]string{
+		"uefi": "label: gpt\nsize=4M, type=uefi\n",
+		"":     "label: gpt\nsize=1M, type=21686148-6449-6E6F-744E-656564454649\nsize=4M, type=uefi\n",
+	} {
+		disk := filepath.Join(t.TempDir(), "disk")
+		if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 16<<20)); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("sfdisk", "-q", disk)
+		cmd.Stdin = strings.NewReader(script)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("sfdisk: %v: %s", err, out)
+		}
+		o, m := runOptions{disk: disk}, &machine.Options{}
+		if err := o.look(m); err != nil || o.firmware != want || m.Format != "raw" {
+			t.Errorf("%q: %q, %q, %v", script, o.firmware, m.Format, err)
+		}
+	}
+}
+
+// TestScreen: what only terminals are told is left out, however the console's words come in pieces.
+func TestScreen(t *testing.T) {
+	const said, want = "\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS\r\n\x1b(B[  \x1b[0;32mOK\x1b[0m  ] up \xe2\x9c\x93\r\n\x07",
+		"SeaBIOS\n[  OK  ] up ✓\n�"
+	for n := 1; n < len(said); n++ {
+		var out bytes.Buffer
+		s := newScreen(&out)
+		for rest := said; rest != ""; {
+			k := min(n, len(rest))
+			if _, err := s.Write([]byte(rest[:k])); err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[k:]
+		}
+		if out.String() != want {
+			t.Fatalf("in pieces of %d: %q, want %q", n, out.String(), want)
+		}
+	}
+}
+
+// TestRunChildren: when the time is over nothing of the command is left.
+func TestRunChildren(t *testing.T) {
+	pid := filepath.Join(t.TempDir(), "pid")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	over := errors.New("over")
+	go func() { // ends with the test
+		for {
+			if text, err := os.ReadFile(pid); err == nil && strings.HasSuffix(string(text), "\n") {
+				cancel(over)
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	err := runBeside(ctx, []string{"sh", "-c", "sleep 600 & echo $! >" + pid + "; wait"}, os.Stdout, os.Stderr)
+	if !errors.Is(err, over) {
+		t.Errorf("got %v, want %v", err, over)
+	}
+	text, err := os.ReadFile(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 { // the kernel ends it in its own time; a zombie of another parent's counts as ended
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("process %d of the command still runs", child)
+}
+
+// TestRunSerialFull: a console's file that takes no more is heard of, and the machine does not count as gone well.
+func TestRunSerialFull(t *testing.T) {
+	need.Tool(t, accel.QEMU)
+	t.Setenv("DISKCAST_ACCEL", "tcg")
+	disk := saying(t)
+	code, text := runMachine(t, "--disk", disk, "--memory", "32", "--serial", "/dev/full", "--until", "#")
+	if code != 1 || strings.Count(text, "no space left") != 2 || !strings.Contains(text, "is not all there") {
+		t.Errorf("code %d: %s", code, text)
+	}
+}
+
+// saying is a disk whose boot sector says "#" on the serial line and stays: mov dx, 0x3f8; mov al, '#'; out dx, al;
+// hlt; again.
+func saying(t *testing.T) string {
+	t.Helper()
+	sector := make([]byte, 2<<20)
+	copy(sector, "\xba\xf8\x03\xb0#\xee\xf4\xeb\xfd")
+	sector[510], sector[511] = 0x55, 0xaa
+	disk := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(disk, sector, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return disk
+}
+
 // TestRunCodes: what was waited for, a command's own code, and the end of the time each have theirs.
 func TestRunCodes(t *testing.T) {
 	need.Tool(t, accel.QEMU)
 	t.Setenv("DISKCAST_ACCEL", "tcg")
-	// A boot sector that says "#" on the serial line and stays: mov dx, 0x3f8; mov al, '#'; out dx, al; hlt; again.
-	sector := make([]byte, 2<<20)
-	copy(sector, "\xba\xf8\x03\xb0#\xee\xf4\xeb\xfd")
-	sector[510], sector[511] = 0x55, 0xaa
-	disk, serial := filepath.Join(t.TempDir(), "disk"), filepath.Join(t.TempDir(), "console.log")
-	if err := os.WriteFile(disk, sector, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	disk, serial := saying(t), filepath.Join(t.TempDir(), "console.log")
 	for _, c := range []struct {
 		code int
 		want string
@@ -98,7 +237,7 @@ func TestRunCodes(t *testing.T) {
 		t.Errorf("the console's file: %v", err)
 	}
 	code, text := runMachine(t, "--disk", "/nowhere")
-	if code != 1 || !strings.Contains(text, "--disk: open /nowhere") {
+	if code != 1 || !strings.Contains(text, "--disk: stat /nowhere") {
 		t.Errorf("no disk: code %d, %s", code, text)
 	}
 }
@@ -119,6 +258,14 @@ func TestTestRefuses(t *testing.T) {
 		if text, err := command(t, args...); err == nil || exitCode(err) != 2 || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, %s; want %q", args, err, text, want)
 		}
+	}
+	archive := filepath.Join(out, "initramfs.img")
+	if err := os.Truncate(archive, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := command(t, "test", out); err == nil ||
+		!strings.Contains(err.Error(), "initramfs.img has 1000 bytes") {
+		t.Errorf("a cut archive: %v, %s", err, text)
 	}
 	if _, err := command(t, "test", t.TempDir()); err == nil {
 		t.Error("a folder that is no boot directory was tried")

@@ -67,6 +67,7 @@ type tried struct {
 	Steps       []triedStep       `json:"steps"`
 	Node        session.Inventory `json:"node"`
 	Problems    []string          `json:"problems,omitempty"`
+	Error       string            `json:"error,omitempty"` // why no hello came
 }
 
 type triedStep struct {
@@ -93,6 +94,9 @@ func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr
 		return usageError{fmt.Errorf("--disk %q is none of %s", o.bus, strings.Join(machine.Buses(), ", "))}
 	case !slices.Contains(machine.Cards(), o.card):
 		return usageError{fmt.Errorf("--card %q is none of %s", o.card, strings.Join(machine.Cards(), ", "))}
+	}
+	if err := d.AsMade(bootdir.KernelFile, bootdir.ArchiveFile); err != nil {
+		return err
 	}
 	program, err := diskcast()
 	if err != nil {
@@ -159,7 +163,11 @@ func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr
 			fmt.Fprintf(stderr, "the console's end:\n%s\n", plain.Text(string(text[max(0, len(text)-3000):])))
 		}
 		if errors.Is(err, machine.ErrTime) {
-			return codeError{fmt.Errorf("%w: %v (--time), and no agent said hello", err, o.limit), codeTime}
+			err = codeError{fmt.Errorf("%w: %v (--time), and no agent said hello", err, o.limit), codeTime}
+		}
+		if o.json {
+			r.Error = err.Error()
+			err = errors.Join(err, writeJSON(stdout, r))
 		}
 		return err
 	}

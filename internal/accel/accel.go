@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 )
@@ -87,6 +89,9 @@ func Choose(ctx context.Context) (Accel, error) {
 			chosen.accel = a
 			return a, nil
 		}
+		if _, mine := errors.AsType[*fs.PathError](err); mine && a.Name == TCG.Name {
+			return Accel{}, fmt.Errorf("trying how QEMU runs a guest: %w", err)
+		}
 		errs = append(errs, err)
 	}
 	return Accel{}, fmt.Errorf("no accelerator boots a guest here; is %s installed? %w", QEMU, errors.Join(errs...))
@@ -127,7 +132,7 @@ func Try(ctx context.Context, a Accel) error {
 	args := append([]string{
 		"-nodefaults", "-no-user-config", "-machine", "pc", "-display", "none", "-m", "32",
 		"-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
-		"-drive", "format=raw,file=" + disk,
+		"-drive", "format=raw,file=" + strings.ReplaceAll(disk, ",", ",,"), // a comma ends an option's value
 	}, a.Args...)
 	cmd := exec.CommandContext(ctx, QEMU, args...)
 	cmd.WaitDelay = 2 * time.Second

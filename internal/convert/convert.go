@@ -132,6 +132,17 @@ func open(ctx context.Context, path string, o Options) (Disk, error) {
 	return d, nil
 }
 
+// InPlace opens a regular file that is read in place: a raw disk, or a qcow2 file that names no other file. All else is
+// refused with ErrFormat and how to get at the disk in it. The disk closes f; without one f stays open.
+func InPlace(f *os.File) (Disk, error) {
+	d, err := openFile(f)
+	if err == nil && d == nil {
+		err = fmt.Errorf("%w: it is no raw disk and no qcow2 file; `diskcast image import` takes it, or unpack it first",
+			ErrFormat)
+	}
+	return d, err
+}
+
 // openFile opens what is read in place. Both results are nil for a stream.
 func openFile(f *os.File) (Disk, error) {
 	head := make([]byte, sniffSize)

@@ -82,6 +82,18 @@ func (d *Directory) Verify() ([]Finding, error) {
 	return f, nil
 }
 
+// AsMade tells whether files of the directory are those that its manifest names, by size and SHA-256.
+func (d *Directory) AsMade(names ...string) error {
+	for _, wrong := range d.wrongFiles() {
+		for _, name := range names {
+			if strings.HasPrefix(wrong, name+" ") {
+				return fmt.Errorf("%s: %s; make the directory again", d.Path, wrong)
+			}
+		}
+	}
+	return nil
+}
+
 func (d *Directory) wrongFiles() []string {
 	var wrong []string
 	for _, name := range slices.Sorted(maps.Keys(d.Manifest.Files)) {

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,6 +39,7 @@ type Options struct {
 	Until   *regexp.Regexp // the console says it: what is waited for; nil: that the machine is switched off
 	Fail    *regexp.Regexp // the console says it: it failed; nil: nothing
 	Console io.Writer      // gets what the console says
+	Warn    func(error)    // is called once, when Console takes no more; nil: nobody is
 	// Kernel, Initrd and Append start Linux without a disk's boot loader.
 	Kernel, Initrd, Append string
 	// Meanwhile runs beside the machine, which is switched off when it returns; nil: nothing. Its ctx ends with Run.
@@ -58,8 +60,20 @@ var (
 	ErrTime   = errors.New("the time is over")
 )
 
+// LogError is what the console said and could not be written.
+type LogError struct{ Err error }
+
+func (e *LogError) Error() string { return "what the console said is not all there: " + e.Err.Error() }
+
+func (e *LogError) Unwrap() error { return e.Err }
+
+// drain is how long the console's reader may take for its last words when the machine is off.
+const drain = 2 * time.Second
+
 // Run starts the machine, and calls then, if it is not nil, when the console has said what was waited for; the machine
-// is switched off afterwards. ctx's end is ErrTime where its cause is that.
+// is switched off afterwards. The ctx of then ends when the console says that it failed or when the machine ends, and
+// that is Run's error. ctx's end is ErrTime where its cause is that. A console that could not be written is a
+// *LogError where nothing else went wrong.
 func Run(ctx context.Context, o Options, then func(context.Context) error) (err error) {
 	dir, err := scratch.Make("", "mkimage-run-")
 	if err != nil {
@@ -70,22 +84,47 @@ func Run(ctx context.Context, o Options, then func(context.Context) error) (err 
 	if err != nil {
 		return err
 	}
-	w := &watch{until: o.Until, fail: o.Fail, to: o.Console, said: make(chan error, 1)}
+	w := newWatch(&o)
+	from, to, err := os.Pipe()
+	if err != nil {
+		return err
+	}
 	var stderr bytes.Buffer
 	cmd := exec.Command(accel.QEMU, args...)
-	cmd.Stdout, cmd.Stderr = w, &stderr
+	cmd.Stdout, cmd.Stderr = to, &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	// The signal is sent when the thread ends that started QEMU (prctl(2)).
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	to.Close()
+	if err != nil {
+		from.Close()
 		return fmt.Errorf("%w; install QEMU (Debian: qemu-system-x86)", err)
 	}
+	copied := make(chan struct{})
+	go func() { // ends with QEMU, or where nobody reads the console, with this program
+		defer close(copied)
+		defer from.Close()
+		_, _ = io.Copy(w, from) // a pipe's end is QEMU's, and Write has no error
+	}()
 	ended := make(chan struct{})
 	var exit error
 	go func() { // ends with QEMU
+		defer close(ended)
 		exit = cmd.Wait()
-		close(ended)
+		if exit == nil { // it ended by itself, and its reader has the time that was given
+			select {
+			case <-copied:
+				return
+			case <-ctx.Done():
+			}
+		}
+		select {
+		case <-copied:
+		case <-time.After(drain):
+			w.refuse(errors.New("nobody reads it"))
+		}
 	}()
 	over := make(chan error, 1)
 	if o.Meanwhile != nil {
@@ -98,43 +137,78 @@ func Run(ctx context.Context, o Options, then func(context.Context) error) (err 
 			over <- o.Meanwhile(beside)
 		}()
 	}
-	off := func() {
+	off := func() error {
 		_ = cmd.Process.Kill()
 		<-ended
+		return w.lost()
 	}
 	select {
-	case err := <-w.said:
-		if err == nil && then != nil {
-			err = then(ctx)
+	case <-w.until:
+		if then != nil {
+			err = beside(ctx, then, w.failed, ended)
 		}
-		off()
-		return err
-	case <-ended:
+		lost := off()
 		select {
-		case said := <-w.said: // its last words
-			if said == nil && then != nil {
-				return errors.New("the machine switched itself off, and nothing can be run beside it")
-			}
-			return said
+		case failed := <-w.failed: // while the machine was switched off
+			return failed
 		default:
 		}
-		if exit != nil {
-			return fmt.Errorf("%s: %w: %s", accel.QEMU, exit, bytes.TrimSpace(stderr.Bytes()))
+		return cmp.Or(err, lost)
+	case failed := <-w.failed:
+		_ = off()
+		return failed
+	case <-ended:
+		select {
+		case failed := <-w.failed: // its last words
+			return failed
+		case <-w.until:
+			if then != nil {
+				return errors.New("the machine switched itself off, and nothing can be run beside it")
+			}
+			return w.lost()
+		default:
 		}
-		if o.Until != nil || o.Meanwhile != nil {
+		lost := w.lost()
+		switch {
+		case exit != nil:
+			return fmt.Errorf("%s: %w: %s", accel.QEMU, exit, bytes.TrimSpace(stderr.Bytes()))
+		case o.Until != nil || o.Meanwhile != nil:
 			return ErrOff
 		}
-		return nil
+		return lost
 	case err := <-over:
-		off()
+		lost := off()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return err
+		return cmp.Or(err, lost)
 	case <-ctx.Done():
-		off()
+		_ = off()
 		return context.Cause(ctx)
 	}
+}
+
+// beside calls then until the machine fails or ends, which is the error then.
+func beside(ctx context.Context, then func(context.Context) error, failed <-chan *FailedError,
+	ended <-chan struct{}) error {
+	whole := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan error, 1)
+	go func() { done <- then(ctx) }() // ends with ctx
+	select {
+	case err := <-done:
+		if whole.Err() != nil {
+			return context.Cause(whole)
+		}
+		return err
+	case err := <-failed:
+		cancel(err)
+	case <-ended:
+		cancel(ErrOff)
+	}
+	<-done
+	return context.Cause(ctx)
 }
 
 // args are QEMU's; what they need lies in dir.
@@ -159,7 +233,11 @@ func (o *Options) args(dir string) ([]string, error) {
 			"-drive", "if=pflash,format=raw,unit=1,file="+quote(own))
 	}
 	if o.Disk != "" || o.Socket != "" { // with snapshot, QEMU writes to a file of its own that has no name
-		file := ",file=" + quote(o.Disk)
+		name, err := filepath.Abs(o.Disk) // names that begin otherwise can be a protocol of QEMU's
+		if err != nil {
+			return nil, err
+		}
+		file := ",file=" + quote(name)
 		if o.Socket != "" {
 			file = ",file.driver=nbd,file.server.type=unix,file.server.path=" + quote(o.Socket)
 		}
@@ -217,33 +295,67 @@ func (e *FailedError) Unwrap() error { return ErrFailed }
 
 // watch looks for words on the console.
 type watch struct {
-	until, fail *regexp.Regexp
-	to          io.Writer
-	text        []byte
-	told        bool
-	said        chan error // once: nil for until, a FailedError for fail
+	wanted, fails *regexp.Regexp
+	to            io.Writer
+	warn          func(error)
+	text          []byte
+	until         chan struct{}     // closed: the console said what was waited for
+	failed        chan *FailedError // once
+	said, broken  bool              // until is closed, failed was told
+
+	mu      sync.Mutex
+	refused error
+}
+
+func newWatch(o *Options) *watch {
+	return &watch{wanted: o.Until, fails: o.Fail, to: o.Console, warn: o.Warn, until: make(chan struct{}),
+		failed: make(chan *FailedError, 1)}
+}
+
+// lost is why the console's words are not all where they should be, nil if they are.
+func (w *watch) lost() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.refused == nil {
+		return nil
+	}
+	return &LogError{w.refused}
 }
 
 // escapes are what terminals are told in between (ECMA-48, 5.4), and carriage returns.
 var escapes = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]|\r`)
 
 func (w *watch) Write(p []byte) (int, error) {
-	_, _ = w.to.Write(p) // a log that fails must not stop the machine
+	// A log that fails must not stop the machine.
+	if _, err := w.to.Write(p); err != nil && w.refuse(err) && w.warn != nil {
+		w.warn(err)
+	}
 	w.text = append(w.text, p...)
 	if over := len(w.text) - window; over > 0 {
 		w.text = append(w.text[:0], w.text[over:]...)
 	}
 	text := escapes.ReplaceAll(w.text, nil)
-	switch {
-	case w.told:
-	case w.fail != nil && w.fail.Match(text):
-		w.told = true
-		w.said <- &FailedError{Said: string(w.fail.Find(text))}
-	case w.until != nil && w.until.Match(text):
-		w.told = true
-		w.said <- nil
+	if !w.broken && w.fails != nil && w.fails.Match(text) {
+		w.broken = true
+		w.failed <- &FailedError{Said: string(w.fails.Find(text))}
+		return len(p), nil
+	}
+	if !w.said && !w.broken && w.wanted != nil && w.wanted.Match(text) {
+		w.said = true
+		close(w.until)
 	}
 	return len(p), nil
+}
+
+// refuse notes the first error of the console's writer, and says whether this is it.
+func (w *watch) refuse(err error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := w.refused == nil
+	if first {
+		w.refused = err
+	}
+	return first
 }
 
 // Deadline is ctx with ErrTime as the cause of its end after so long.

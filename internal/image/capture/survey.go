@@ -288,20 +288,8 @@ func startable(cfg *image.Config, p volume.Partition, r io.ReaderAt) {
 	}
 }
 
-// typeBIOSBoot is the type of the partition that GRUB's second stage is in.
-const typeBIOSBoot = "21686148-6449-6e6f-744e-656564454649"
-
 func firmware(t *volume.Table) string {
-	var bios, uefi bool
-	for _, p := range t.Partitions {
-		uefi = uefi || esp.Is(p.Type)
-		bios = bios || p.Type == typeBIOSBoot
-	}
-	if t.Kind == "dos" && len(t.MBR) >= 512 {
-		for _, b := range t.MBR[:440] { // boot code, before the disk signature
-			bios = bios || b != 0
-		}
-	}
+	bios, uefi := esp.Firmware(t)
 	switch {
 	case bios && uefi:
 		return image.Both

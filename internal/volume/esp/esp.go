@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/volume"
 	"github.com/diskcast/diskcast/internal/volume/fat"
 )
 
@@ -225,6 +226,24 @@ func (c *Contents) Has(name string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// typeBIOSBoot is the type of the partition that GRUB's second stage is in.
+const typeBIOSBoot = "21686148-6449-6e6f-744e-656564454649"
+
+// Firmware says by what firmware a disk can be started as far as its table tells: BIOS where there is boot code in its
+// first sector or a partition for GRUB's, UEFI where there is an EFI system partition.
+func Firmware(t *volume.Table) (bios, uefi bool) {
+	for _, p := range t.Partitions {
+		uefi = uefi || Is(p.Type)
+		bios = bios || p.Type == typeBIOSBoot
+	}
+	if t.Kind == "dos" && len(t.MBR) >= 512 {
+		for _, b := range t.MBR[:440] { // boot code, before the disk signature
+			bios = bios || b != 0
+		}
+	}
+	return bios, uefi
 }
 
 // Is tells an EFI system partition by its type in a GPT or an MBR, as package volume writes types.
