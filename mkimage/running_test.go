@@ -75,7 +75,7 @@ func TestRunDisks(t *testing.T) {
 		"/dev/zero": "neither a file nor a block device", t.TempDir(): "neither a file nor a block device",
 		file("short", make([]byte, 300)):                                      "too short for a disk",
 		file("vmdk", append([]byte("KDMV"), make([]byte, 4096)...)):           "qemu-img convert",
-		file("gz", append([]byte("\x1f\x8b\x08\x00"), make([]byte, 4096)...)): "no raw disk and no qcow2 file",
+		file("gz", append([]byte("\x1f\x8b\x08\x00"), make([]byte, 4096)...)): "neither a raw disk nor a qcow2 file",
 		file("cut", qcow2(0)[:512]):                                           "qcow2",
 		file("backed", qcow2(0x200)):                                          "it has a backing file"} {
 		if code, text := runMachine(t, "--disk", disk); code != 1 || !strings.Contains(text, want) {
