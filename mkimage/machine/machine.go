@@ -205,7 +205,7 @@ func beside(ctx context.Context, then func(context.Context) error, failed <-chan
 	case err := <-failed:
 		cancel(err)
 	case <-ended:
-		cancel(ErrOff)
+		cancel(fmt.Errorf("%w: the command still ran", ErrOff))
 	}
 	<-done
 	return context.Cause(ctx)
