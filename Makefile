@@ -123,7 +123,7 @@ test-arm64: build arm64 ## a machine of 64-bit ARM, from power-on to the login o
 		DISKCAST_KERNEL_ARM64="$$(.ci/deb13 linux-image-cloud-arm64 arm64)" \
 		DISKCAST_STUB_ARM64="$$(.ci/deb13 systemd-boot-efi arm64)" $(GO) test -count=1 -timeout 60m -v -run 'TestARM64|TestMediaARM64' ./qemu-tests
 
-test-idle: build ## whole machines of which nothing is asked: the seconds to their own disk, printed (ten minutes)
+test-idle: build ## whole machines of which nothing is asked: the seconds to their own disk, printed (an hour on a busy machine)
 	@.ci/packages firmware
 	$(AS_ROOT) env DISKCAST_IDLE=1 DISKCAST_GRUB="$$(.ci/deb13 grub-efi-amd64-signed)" $(GO) test -count=1 -timeout 70m -v -run TestIdle ./qemu-tests
 
