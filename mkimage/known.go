@@ -117,6 +117,9 @@ func (o *options) askInventory(ctx context.Context, server string, r *result) ([
 		}), "DISKCAST_TOKEN="+token, "DISKCAST_PIN="+o.pin)
 	}
 	out, said, err := answer(cmd)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("diskcast machine inventory: %w", err)
 	}
