@@ -134,15 +134,15 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 			return nil, err
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	if err := choose(o, k, c, r, inputs, list); err != nil {
 		return nil, err
 	}
 	c.Sources = append(c.Sources, tests...)
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	o.noteLoaders(c, r)
 	if o.media.boot {

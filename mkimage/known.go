@@ -64,14 +64,14 @@ func sameServer(a, b string) bool {
 
 // readMachines reads the inventories of --for; nil without any. What a server said beside its own is a note.
 func (o *options) readMachines(ctx context.Context, r *result) ([]machines.Machine, error) {
-	var readers []io.Reader
+	var files []machines.File
 	for _, name := range o.machines {
 		if isServer(name) {
 			text, err := o.askInventory(ctx, name, r)
 			if err != nil {
 				return nil, fmt.Errorf("--for %s: %w", name, err)
 			}
-			readers = append(readers, bytes.NewReader(text))
+			files = append(files, machines.File{Name: name, Reader: bytes.NewReader(text)})
 			continue
 		}
 		f, err := os.Open(name)
@@ -79,14 +79,14 @@ func (o *options) readMachines(ctx context.Context, r *result) ([]machines.Machi
 			return nil, fmt.Errorf("--for: %w; `diskcast machine inventory` prints what it reads", err)
 		}
 		defer f.Close()
-		readers = append(readers, f)
+		files = append(files, machines.File{Name: name, Reader: f})
 	}
-	if len(readers) == 0 {
+	if len(files) == 0 {
 		return nil, nil
 	}
-	list, err := machines.Read(io.MultiReader(readers...))
+	list, err := machines.Read(files...)
 	if err != nil {
-		return nil, fmt.Errorf("--for %s: %w", strings.Join(o.machines, ","), err)
+		return nil, fmt.Errorf("--for %w", err)
 	}
 	return list, nil
 }
@@ -117,6 +117,9 @@ func (o *options) askInventory(ctx context.Context, server string, r *result) ([
 		}), "DISKCAST_TOKEN="+token, "DISKCAST_PIN="+o.pin)
 	}
 	out, said, err := answer(cmd)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("diskcast machine inventory: %w", err)
 	}

@@ -49,5 +49,9 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	return cmd.ExecuteContext(ctx)
+	err := cmd.ExecuteContext(ctx)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return context.Cause(ctx) // which signal it was
+	}
+	return err
 }

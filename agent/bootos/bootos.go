@@ -141,9 +141,14 @@ func agree(found []candidate) (*System, error) {
 // check makes sure that the files are there.
 func (v *Volumes) check(s *System) error {
 	for _, f := range append([]grub.File{s.Kernel}, s.Initrds...) {
-		if !v.Exists(f.Device, f.Path, false) {
-			return fmt.Errorf("%s: %w", s.Source, &Restart{Entry: s.Title, Why: fmt.Sprintf("%v is not there", f)})
+		if v.Exists(f.Device, f.Path, false) {
+			continue
 		}
+		why := fmt.Sprintf("%v is not there", f)
+		if v.TooLinked(f.Device, f.Path) {
+			why = fmt.Sprintf("%v leads through more symbolic links than are followed", f)
+		}
+		return fmt.Errorf("%s: %w", s.Source, &Restart{Entry: s.Title, Why: why})
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func (c *extlinuxConfig) parse(text string, depth int) error {
 		return &Restart{Why: "its configuration has a byte 0, behind which SYSLINUX reads nothing of a line"}
 	}
 	if depth > maxIncludes {
-		return fmt.Errorf("files include each other more than %d deep", maxIncludes)
+		return &Restart{Why: fmt.Sprintf("its files include each other more than %d deep, or in a circle", maxIncludes)}
 	}
 	for line := range strings.Lines(text) {
 		key, value := word(line)
@@ -86,7 +86,7 @@ func (c *extlinuxConfig) parse(text string, depth int) error {
 		}
 		if key == "label" {
 			if len(c.labels) == maxLabels {
-				return fmt.Errorf("it has more than %d labels", maxLabels)
+				return &Restart{Why: fmt.Sprintf("it has more than %d labels", maxLabels)}
 			}
 			c.labels = append(c.labels, extlinuxLabel{name: value, submenu: c.depth > 0})
 			continue

@@ -302,6 +302,12 @@ func (v *Volumes) Exists(dev int, name string, dir bool) bool {
 	return err == nil && (dir && fi.IsDir() || !dir && fi.Mode().IsRegular())
 }
 
+// TooLinked tells whether a path leads through more symbolic links than are followed, or in a circle.
+func (v *Volumes) TooLinked(dev int, name string) bool {
+	_, _, err := v.resolve(dev, name)
+	return errors.Is(err, errLoop)
+}
+
 // Listed tells whether a directory has a name in it, and whether the name itself is a directory, which a symbolic link
 // is not.
 func (v *Volumes) Listed(dev int, name string) (dir, is bool) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -47,6 +48,41 @@ func TestRelease(t *testing.T) {
 	} {
 		if _, got, err := kernel.Read(image); err == nil {
 			t.Errorf("%s: %q and no error", name, got)
+		}
+	}
+}
+
+// TestCutOff cuts images at each length: one with less than it has by its header is none, wherever it ends.
+func TestCutOff(t *testing.T) {
+	old := kerneltest.Image("2.6.13") // before protocol 2.04 a half of the size was something else
+	binary.LittleEndian.PutUint16(old[0x206:], 0x203)
+	four := kerneltest.Image("6.1")
+	four[0x1f1] = 0
+	noUEFI := kerneltest.ARM64("6.1")
+	clear(noUEFI[0x3c:0x40])
+	for name, c := range map[string]struct {
+		image []byte
+		whole int // size of the smallest that is taken
+	}{
+		"x86":                       {kerneltest.Image("6.1"), 3*512 + 256},
+		"x86, four sectors unsaid":  {append(four, make([]byte, 1024)...), 5*512 + 256},
+		"x86, a signature behind":   {append(kerneltest.Image("6.1"), 1, 2, 3), 3*512 + 256},
+		"x86, before protocol 2.04": {old, 0x401},
+		"ARM":                       {kerneltest.ARM64("6.1"), 0x100 + 256},
+		"ARM without UEFI":          {noUEFI, 0x100 + len("Linux version ") + 1},
+	} {
+		for n := range len(c.image) + 1 {
+			_, _, err := kernel.Read(c.image[:n])
+			if (err == nil) != (n >= c.whole) {
+				t.Fatalf("%s, %d bytes of %d: error %v", name, n, c.whole, err)
+			}
+		}
+	}
+	for _, image := range [][]byte{kerneltest.Image("6.1"), kerneltest.ARM64("6.1")} {
+		want := fmt.Sprintf("the kernel is cut off: it has %d bytes, and by its header %d at least", len(image)-1,
+			len(image))
+		if _, _, err := kernel.Read(image[:len(image)-1]); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
 		}
 	}
 }
@@ -173,6 +209,10 @@ func TestOpenRefuses(t *testing.T) {
 		"short": {kernel.Options{Kernel: write(t, filepath.Join(dir, "short"), []byte("x"))}, "too short"},
 		"text": {kernel.Options{Kernel: write(t, filepath.Join(dir, "text"), []byte("this is no kernel"))},
 			"not a Linux kernel image"},
+		"cut off": {kernel.Options{Kernel: write(t, filepath.Join(dir, "cut"), []byte(image[:len(image)-16]))},
+			"cut: the kernel is cut off"},
+		"cut off in a package": {kernel.Options{Kernel: write(t, filepath.Join(dir, "cut.deb"),
+			debtest.Package(t, "", f("boot/vmlinuz-1", image[:len(image)-16])))}, "cut.deb: the kernel is cut off"},
 		"no modules": {kernel.Options{Kernel: write(t, filepath.Join(dir, "vmlinuz"), []byte(image))},
 			"--modules-from"},
 		"no kernel": {kernel.Options{Kernel: write(t, filepath.Join(dir, "a.deb"),

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,6 +70,25 @@ func TestModulesOfAnotherKernel(t *testing.T) {
 		if !found {
 			t.Errorf("no %+v in %+v", want, list)
 		}
+	}
+}
+
+// TestCutKernel has a kernel that was cut off before the directory was made, so that the manifest agrees with it.
+func TestCutKernel(t *testing.T) {
+	dir := t.TempDir()
+	image := kerneltest.Image("1")
+	write(t, dir, map[string][]byte{bootdir.KernelFile: image[:len(image)-1], bootdir.ArchiveFile: archive(t),
+		bootdir.ManifestFile: []byte(`{"v":1,"kernel":"1","modules":["a"],"site":{"v":1}}`)})
+	d, err := look.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	list, err := d.Verify()
+	if err != nil || !slices.ContainsFunc(list, func(f look.Finding) bool {
+		return f.Check == "kernel" && f.State == look.Bad && strings.HasPrefix(f.Text, "the kernel is cut off: ")
+	}) {
+		t.Errorf("%+v, %v", list, err)
 	}
 }
 

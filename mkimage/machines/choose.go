@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/kmod"
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/session"
 	"github.com/diskcast/diskcast/mkimage/modules"
 )
@@ -56,6 +57,7 @@ const (
 	byName      = "--modules names it"
 	dependency  = "another module needs it"
 	nobodyAsks  = "no machine asks for it"
+	notAFile    = "it is no name of a firmware file"
 	notSelected = "it is not among --modules: putting an operating system on a machine needs none of its kind"
 )
 
@@ -196,7 +198,7 @@ func (c *Choice) firmware(x *kmod.Index, chosen map[*kmod.Module]bool) {
 	for _, f := range files {
 		// A pattern would stand for more than the file that was asked for.
 		if !fs.ValidPath(f) || strings.ContainsAny(f, `*?[\`) {
-			c.LeftOut = append(c.LeftOut, LeftOut{Firmware: f, Machines: asked[f], Why: "it is no name of a file"})
+			c.LeftOut = append(c.LeftOut, LeftOut{Firmware: f, Machines: asked[f], Why: notAFile})
 			continue
 		}
 		var other *kmod.Module
@@ -239,11 +241,13 @@ func (c *Choice) Words() []string {
 	}
 	lines := []string{fmt.Sprintf("for %s: %d modules for their hardware (%s); %d that every node needs; %d that "+
 		"others need", c.who(), len(by[""]), Few(by[""]), len(by[everyNode])+len(by[byName]), len(by[dependency]))}
-	nobody, other := 0, []string{}
+	nobody, other, noFiles := 0, []string{}, []string{}
 	for _, l := range c.LeftOut {
 		switch {
 		case l.Why == nobodyAsks:
 			nobody++
+		case l.Why == notAFile:
+			noFiles = append(noFiles, plain.Line(l.Firmware, maxName))
 		case l.Firmware != "":
 			other = append(other, l.Firmware)
 		default:
@@ -255,6 +259,10 @@ func (c *Choice) Words() []string {
 	if len(other) > 0 {
 		lines = append(lines, fmt.Sprintf("left out, though the machines have hardware for it: %s: not among "+
 			"--modules, and of no use for putting an operating system on a machine", Few(other)))
+	}
+	if len(noFiles) > 0 {
+		lines = append(lines, fmt.Sprintf("left out, since it is no name of a firmware file, though the inventory "+
+			"says that machines asked for it: %s", Few(noFiles)))
 	}
 	return lines
 }

@@ -42,25 +42,57 @@ type document struct {
 	Inventory session.Inventory `json:"inventory"`
 }
 
+// File is what Read reads, and its name in an error.
+type File struct {
+	Name string
+	io.Reader
+}
+
 // Read reads documents of nodes, or lists of such, one behind the other. A machine that says nothing of its hardware is
 // an error: nothing would be taken for it.
-func Read(r io.Reader) ([]Machine, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxInventory+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxInventory {
-		return nil, fmt.Errorf("more than %d bytes", maxInventory)
-	}
+func Read(files ...File) ([]Machine, error) {
 	var docs []document
+	var names []string
+	room := int64(maxInventory)
+	for _, f := range files {
+		names = append(names, f.Name)
+		data, err := io.ReadAll(io.LimitReader(f, room+1))
+		if room -= int64(len(data)); room < 0 {
+			err = fmt.Errorf("more than %d bytes", maxInventory)
+		}
+		if err == nil {
+			docs, err = decode(docs, data)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
+		}
+	}
+	list, err := all(docs)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", strings.Join(names, ","), err)
+	}
+	return list, nil
+}
+
+// decode adds the documents of one file.
+func decode(docs []document, data []byte) ([]document, error) {
+	if words := foreign(data); words != "" {
+		return nil, errors.New(words)
+	}
 	for dec := json.NewDecoder(bytes.NewReader(data)); ; {
 		var raw json.RawMessage
 		err := dec.Decode(&raw)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("byte %d: %w", dec.InputOffset(), err)
+		syntax, isSyntax := errors.AsType[*json.SyntaxError](err)
+		switch {
+		case errors.Is(err, io.EOF):
+			return docs, nil
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, fmt.Errorf("it is cut off: it ends at byte %d, in the middle of what begins at byte %d; write "+
+				"it anew with `diskcast machine inventory`", len(data), dec.InputOffset())
+		case isSyntax:
+			return nil, fmt.Errorf("byte %d: %w; `diskcast machine inventory` prints what is read", syntax.Offset, err)
+		case err != nil:
+			return nil, err
 		}
 		list := []document{{}}
 		if raw[0] == '[' {
@@ -75,7 +107,18 @@ func Read(r io.Reader) ([]Machine, error) {
 			return nil, fmt.Errorf("more than %d machines", maxMachines)
 		}
 	}
-	return all(docs)
+}
+
+// foreign says what a file is that is no JSON in UTF-8, by how it begins; empty where it may be JSON. A shell of
+// Windows writes such.
+func foreign(data []byte) string {
+	switch {
+	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")): // RFC 8259, 8.1
+		return "it begins with a byte order mark (UTF-8), which JSON does not have: save it without"
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return "it is in UTF-16, and JSON is in UTF-8: save it so"
+	}
+	return ""
 }
 
 func all(docs []document) ([]Machine, error) {

@@ -30,6 +30,8 @@ const inventory = `[{"id":"a","machine":"m1","name":"lab-1","inventory":{"memory
 {"alias":"usb:v0BDAp8153","driver":"r8152","module":"r8152"},
 {"alias":"pci:v00008086d00001111sv0sd0bc02sc00i00"}],"more":3}}}]`
 
+func file(text string) File { return File{"m.json", strings.NewReader(text)} }
+
 func tree(t *testing.T) *modules.Tree {
 	t.Helper()
 	m := func(fields ...string) *fstest.MapFile { return &fstest.MapFile{Data: kmodtest.Module(fields...)} }
@@ -55,7 +57,7 @@ func tree(t *testing.T) *modules.Tree {
 }
 
 func TestChoose(t *testing.T) {
-	list, err := Read(strings.NewReader(inventory))
+	list, err := Read(file(inventory))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +81,8 @@ func TestChoose(t *testing.T) {
 	}
 	left := []LeftOut{{Module: "bochs", Why: notSelected, Machines: []string{"lab-1"}},
 		{Module: "other", Why: nobodyAsks}, {Module: "iwl", Why: notSelected, Machines: []string{"m2"}},
-		{Firmware: "*", Why: "it is no name of a file", Machines: []string{"lab-1"}},
-		{Firmware: "../x", Why: "it is no name of a file", Machines: []string{"lab-1"}},
+		{Firmware: "*", Why: notAFile, Machines: []string{"lab-1"}},
+		{Firmware: "../x", Why: notAFile, Machines: []string{"lab-1"}},
 		{Firmware: "gpu.bin", Why: "it is for bochs, which is not taken", Machines: []string{"lab-1"}}}
 	if d := cmp.Diff(left, c.LeftOut); d != "" {
 		t.Error(d)
@@ -108,7 +110,10 @@ func TestChoose(t *testing.T) {
 	words := strings.Join(c.Words(), "\n")
 	for _, want := range []string{
 		"for 2 machines: 2 modules for their hardware (e1000, realtek); 3 that every node needs",
-		"1 modules that no machine asks for", "bochs, iwl, *"} {
+		"1 modules that no machine asks for", "have hardware for it: bochs, iwl, gpu.bin: not among",
+		"left out, since it is no name of a firmware file, though the inventory says that machines asked for it: " +
+			"*, ../x",
+	} {
 		if !strings.Contains(words, want) {
 			t.Errorf("no %q in\n%s", want, words)
 		}
@@ -139,7 +144,7 @@ func TestOf(t *testing.T) {
 		fmt.Fprintf(&text, `{"name":"%s","inventory":{"kernel":"%s","hardware":{"devices":[{"alias":"x"}]}}}`,
 			kernel, kernel)
 	}
-	list, err := Read(strings.NewReader(text.String()))
+	list, err := Read(file(text.String()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,16 +166,38 @@ func TestOf(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"nothing":      {"", "no machine in it"},
-		"no list":      {"[]", "no machine in it"},
-		"not JSON":     {"machines:", "byte 0"},
-		"another list": {`["a"]`, "diskcast machine inventory"},
+		"nothing":  {"", "no machine in it"},
+		"no list":  {"[]", "no machine in it"},
+		"not JSON": {"machines:", "m.json: byte 1: invalid character 'm'"},
+		"cut": {" \n" + inventory[:500], "it is cut off: it ends at byte 502, in the middle of what begins at byte " +
+			"0; write it anew with"},
+		"second cut":        {inventory + `{"id":`, fmt.Sprintf("it ends at byte %d", len(inventory)+6)},
+		"mark":              {"\ufeff" + inventory, "begins with a byte order mark (UTF-8)"},
+		"UTF-16":            {"\xff\xfe[\x00]\x00", "it is in UTF-16"},
+		"UTF-16, the other": {"\xfe\xff\x00[\x00]", "it is in UTF-16"},
+		"another list":      {`["a"]`, "diskcast machine inventory"},
 		"no hardware": {`{"id":"x","inventory":{"memory":1}} [{"machine":"m7"}]`,
 			"x, m7: nothing is known of the hardware"},
 	} {
-		if _, err := Read(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Read(file(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+// TestReadSeveral has an error name the file that it is in, at its place there.
+func TestReadSeveral(t *testing.T) {
+	one, two := file(inventory), file(inventory[:500])
+	one.Name, two.Name = "one.json", "two.json"
+	if _, err := Read(one, two); err == nil || !strings.HasPrefix(err.Error(), "two.json: it is cut off: it ends at "+
+		"byte 500, in the middle of what begins at byte 0") {
+		t.Errorf("error %v", err)
+	}
+	if list, err := Read(file("[]"), file(inventory)); err != nil || len(list) != 2 {
+		t.Errorf("%d machines, error %v", len(list), err)
+	}
+	if _, err := Read(file("[]"), file("")); err == nil || err.Error() != "m.json,m.json: no machine in it" {
+		t.Errorf("no machine in two files: error %v", err)
 	}
 }
 
@@ -179,7 +206,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(inventory)
 	f.Add(`{"id":"\u001b[0m","inventory":{"hardware":{"devices":[{"alias":"*"},{"alias":"pci:vbc"},{"module":"[a"}]}}}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		list, err := Read(strings.NewReader(text))
+		list, err := Read(file(text))
 		if err != nil {
 			return
 		}

@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/md5"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -106,6 +108,79 @@ func TestRPM(t *testing.T) {
 	}
 }
 
+// retag gives entries of an RPM's headers other numbers, by which they are what nobody looks for.
+func retag(t testing.TB, rpm []byte, tags ...uint32) []byte {
+	t.Helper()
+	rpm = bytes.Clone(rpm)
+	entries := func(at int) (n, end int) {
+		n = int(binary.BigEndian.Uint32(rpm[at+8:]))
+		return n, at + 16 + 16*n + int(binary.BigEndian.Uint32(rpm[at+12:]))
+	}
+	first := 96
+	_, second := entries(first)
+	for _, at := range []int{first, (second + 7) / 8 * 8} {
+		n, _ := entries(at)
+		for i := range n {
+			if e := rpm[at+16+16*i:]; slices.Contains(tags, binary.BigEndian.Uint32(e)) {
+				binary.BigEndian.PutUint32(e, 9999)
+			}
+		}
+	}
+	return rpm
+}
+
+// Tags of an RPM's headers: digests of the header alone, of both, and of the payload.
+const (
+	tagSHA1, tagSHA256, tagMD5, tagPayload, tagKind = 269, 273, 1004, 5092, 5093
+)
+
+// TestDamagedRPM has RPMs with one bit flipped in what no checksum of the compression covers, and with bytes behind
+// their end. What is asked for is who notices.
+func TestDamagedRPM(t *testing.T) {
+	need.Tool(t, "rpmbuild")
+	whole := packtest.RPM(t, "kernel-core", "w.ufdio", nil, tree...)
+	// The MD5 of a header that was changed is another, which is written in its place.
+	old := retag(t, whole, tagSHA1, tagSHA256, tagPayload)
+	n, data := binary.BigEndian.Uint32(old[96+8:]), binary.BigEndian.Uint32(old[96+12:])
+	from := 96 + (16+16*n+data+7)/8*8
+	for i := range n {
+		if e := old[96+16+16*i:]; binary.BigEndian.Uint32(e) == tagMD5 {
+			sum := md5.Sum(old[from:])
+			copy(old[96+16+16*n+binary.BigEndian.Uint32(e[8:]):], sum[:])
+		}
+	}
+	for name, c := range map[string]struct {
+		rpm  []byte
+		want string // of the error for a damaged one
+	}{
+		"SHA-256":         {whole, "the payload is not what the header says (SHA-256 "},
+		"kind not said":   {retag(t, whole, tagSHA1, tagSHA256, tagKind), "(SHA-256 "},
+		"before 4.14":     {old, "the payload is not what the header says (MD5 "},
+		"none whatsoever": {retag(t, whole, tagSHA1, tagSHA256, tagMD5, tagPayload), ""},
+	} {
+		if list, _, err := read(c.rpm); err != nil || !slices.Equal(list, want) {
+			t.Errorf("%s: as it was made: %q, %v", name, list, err)
+		}
+		flipped := bytes.Clone(c.rpm)
+		flipped[bytes.Index(flipped, []byte("module\x00"))] ^= 1
+		for what, damaged := range map[string][]byte{"flipped": flipped, "longer": append(bytes.Clone(c.rpm), 0)} {
+			list, _, err := read(damaged)
+			if c.want == "" && err != nil || c.want != "" && (err == nil || len(list) > 0 ||
+				!strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "fetch it again")) {
+				t.Errorf("%s, %s: %d files and error %v, want %q", name, what, len(list), err, c.want)
+			}
+		}
+	}
+	zstd := packtest.RPM(t, "kernel-core", "w3.zstdio", nil, tree...)
+	for at := len(zstd) - 8; at < len(zstd); at++ {
+		damaged := bytes.Clone(zstd)
+		damaged[at] ^= 1
+		if _, _, err := read(damaged); err == nil || !strings.Contains(err.Error(), "fetch it again") {
+			t.Errorf("zstd, byte %d flipped: error %v", at, err)
+		}
+	}
+}
+
 // TestHardLinks has one file under three names: each is told, behind the one that has the content.
 func TestHardLinks(t *testing.T) {
 	need.Tool(t, "rpmbuild")
@@ -198,7 +273,10 @@ func FuzzRead(f *testing.F) {
 	f.Add(packtest.PkgInfo(f, pack.Arch, "pkgname = x\n", tree...))
 	f.Add(debtest.WithControl(f, ".gz", "Package: x\n"))
 	if _, err := exec.LookPath("rpmbuild"); err == nil {
-		f.Add(packtest.RPM(f, "x", "w.ufdio", nil, tree...))
+		rpm := packtest.RPM(f, "x", "w.ufdio", nil, tree...)
+		f.Add(rpm)
+		// Without digests a changed payload is read.
+		f.Add(retag(f, rpm, tagSHA1, tagSHA256, tagMD5, tagPayload))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, _ = pack.Read(bytes.NewReader(data), func(h *tar.Header, r io.Reader) error {

@@ -32,32 +32,39 @@ const (
 	maxData    = 64 << 20
 )
 
+// places are where in an RPM its second header and its payload begin.
+type places struct {
+	header, payload int64
+}
+
 // checkHeaders holds both headers against the limits: the library makes room for all that they claim.
-func checkHeaders(f io.ReadSeeker) error {
-	at := int64(leadSize)
-	for _, padding := range []int64{8, 1} { // the first header's data ends at a multiple of eight bytes
+func checkHeaders(f io.ReadSeeker) (places, error) {
+	var begin [3]int64
+	begin[0] = leadSize
+	for i, padding := range []int64{8, 1} { // the first header's data ends at a multiple of eight bytes
 		intro := make([]byte, introSize)
-		if _, err := f.Seek(at, io.SeekStart); err != nil {
-			return err
+		if _, err := f.Seek(begin[i], io.SeekStart); err != nil {
+			return places{}, err
 		}
 		if _, err := io.ReadFull(f, intro); err != nil {
-			return fmt.Errorf("its header: %w", err)
+			return places{}, fmt.Errorf("its header: %w", err)
 		}
 		entries, data := int64(binary.BigEndian.Uint32(intro[8:])), int64(binary.BigEndian.Uint32(intro[12:]))
 		if entries > maxEntries || data > maxData {
-			return fmt.Errorf("a header of %d entries and %d bytes, more than %d and %d", entries, data, maxEntries,
-				maxData)
+			return places{}, fmt.Errorf("a header of %d entries and %d bytes, more than %d and %d", entries, data,
+				maxEntries, maxData)
 		}
-		at += introSize + 16*entries + (data+padding-1)/padding*padding
+		begin[i+1] = begin[i] + introSize + 16*entries + (data+padding-1)/padding*padding
 	}
 	_, err := f.Seek(0, io.SeekStart)
-	return err
+	return places{begin[1], begin[2]}, err
 }
 
 // readRPM reads an RPM. A file that is there under several names has its content under the last of them only: the
 // others are told behind it, as hard links.
 func readRPM(f io.ReadSeeker, do records.Do) (_ *Info, err error) {
-	if err := checkHeaders(f); err != nil {
+	at, err := checkHeaders(f)
+	if err != nil {
 		return nil, fmt.Errorf("RPM: %w", err)
 	}
 	// The library indexes what a header claims; a damaged one must not end the program.
@@ -84,6 +91,9 @@ func readRPM(f io.ReadSeeker, do records.Do) (_ *Info, err error) {
 	}
 	if do == nil {
 		return info, nil
+	}
+	if err := checkPayload(f, at, rpm.Header); err != nil {
+		return nil, fmt.Errorf("RPM: %w", err)
 	}
 	payload, err := rpm.PayloadReaderExtended()
 	if err != nil {

@@ -248,10 +248,14 @@ func (w *work) mkimage(ctx context.Context, program string, arch bootdir.Arch, d
 	}
 	words := fmt.Sprintf("boot directory %s%s: Linux %s, %d modules", dir, forMachines(arch), said.Manifest.Kernel,
 		len(said.Manifest.Modules))
+	same := before != nil && reflect.DeepEqual(before, said.Manifest)
+	if same {
+		words += "; it was made anew, and each file is as it was"
+	}
 	for _, n := range append(said.Notes, note...) {
 		words += "\nnote: " + strings.TrimSpace(n)
 	}
-	if before != nil && reflect.DeepEqual(before, said.Manifest) {
+	if same {
 		w.step(Kept, "%s", words)
 	} else {
 		w.step(Made, "%s", words)

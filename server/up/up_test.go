@@ -519,6 +519,11 @@ func TestKernelWordsAreKept(t *testing.T) {
 	check("again", again("again"))
 	o.Kernel = filepath.Join(h.root, "boot")
 	check("another kernel", again("another kernel"))
+	r := again("the same kernel again")
+	check("the same kernel again", r)
+	if said := fmt.Sprint(r.Steps); !strings.Contains(said, "it was made anew, and each file is as it was") {
+		t.Errorf("the same kernel again: it says %s", said)
+	}
 	o.Kernel = ""
 	move(t, n)
 	o.DHCP = ""

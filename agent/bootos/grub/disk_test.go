@@ -79,6 +79,8 @@ func (f *treeFiles) Exists(dev int, name string, dir bool) bool {
 	return err == nil && fi.IsDir() == dir
 }
 
+func (f *treeFiles) TooLinked(int, string) bool { return false }
+
 func (f *treeFiles) Listed(dev int, name string) (dir, is bool) {
 	fi, err := os.Lstat(f.at(dev, strings.TrimRight(name, "/")))
 	return err == nil && fi.IsDir(), err == nil

@@ -54,6 +54,8 @@ func (f *fakeFiles) Exists(dev int, name string, dir bool) bool {
 	return false
 }
 
+func (f *fakeFiles) TooLinked(int, string) bool { return false }
+
 func (f *fakeFiles) Listed(dev int, name string) (dir, is bool) {
 	dir = f.Exists(dev, name, true)
 	return dir, dir || f.Exists(dev, name, false)

@@ -29,6 +29,8 @@ type Files interface {
 	// Listed tells whether a directory has a name in it, and whether the name itself is a directory: a symbolic link is
 	// none, wherever it leads.
 	Listed(device int, path string) (dir, is bool)
+	// TooLinked tells whether a path leads through more symbolic links than GRUB follows, or in a circle.
+	TooLinked(device int, path string) bool
 	// List returns the names in a directory.
 	List(device int, path string) ([]string, error)
 	// Unseen tells whether GRUB may read a file system on a partition and this program does not.

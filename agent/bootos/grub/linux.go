@@ -20,7 +20,7 @@ func linux(s *shell, args []string) (int, error) {
 		return notFound, err
 	}
 	if err != nil || !s.files.Exists(f.Device, f.Path, false) {
-		s.failed = fmt.Sprintf("%v is not there", f)
+		s.failed = s.notThere(f)
 		if err != nil {
 			s.failed = err.Error()
 		}
@@ -35,6 +35,14 @@ func linux(s *shell, args []string) (int, error) {
 	}
 	s.loaded = &Entry{Kernel: f, Args: strings.Join(words, " ")}
 	return ok, nil
+}
+
+// notThere says why a kernel or initrd is none that GRUB can read.
+func (s *shell) notThere(f File) string {
+	if s.files.TooLinked(f.Device, f.Path) {
+		return fmt.Sprintf("%v leads through more symbolic links than GRUB follows", f)
+	}
+	return fmt.Sprintf("%v is not there", f)
 }
 
 // bootFile finds a kernel or initrd; it must be on a partition that can be read, for sure.
@@ -94,7 +102,7 @@ func initrd(s *shell, args []string) (int, error) {
 			return notFound, err
 		}
 		if !s.files.Exists(f.Device, f.Path, false) {
-			return notFound, &Restart{Why: fmt.Sprintf("%v is not there", f)}
+			return notFound, &Restart{Why: s.notThere(f)}
 		}
 		s.loaded.Initrds = append(s.loaded.Initrds, f)
 	}
