@@ -135,8 +135,8 @@ type heardBody struct {
 func (b *heardBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.silence.Reset(deaf)
-	if err != nil && err != io.EOF {
-		err = errors.Join(context.Cause(b.ctx), err)
+	if cause := context.Cause(b.ctx); err != nil && err != io.EOF && cause != nil {
+		err = cause // of its end by silence the reader knows no more than that it was ended
 	}
 	return n, err
 }

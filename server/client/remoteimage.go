@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -106,7 +107,10 @@ func (o remoteObject) ReadAt(p []byte, off int64) (n int, err error) {
 			}
 			defer body.Close()
 			k, err := io.ReadFull(body, want[n:])
-			n += k
+			if n += k; errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				// An object that ends too early is damaged; of one whose sending ended, nothing is known.
+				err = fmt.Errorf("the server's answer broke off %d bytes before its end", len(want)-n)
+			}
 			return err
 		})
 	}
