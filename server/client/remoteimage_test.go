@@ -3,6 +3,7 @@ package client
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/image"
@@ -33,13 +34,17 @@ func TestAnswerBrokenOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	var notes []string
-	m := &Image{l: c.Library(), ctx: t.Context(), note: func(words string) { notes = append(notes, words) },
+	m := &Image{l: c.Library(), ctx: t.Context(), out: &outage{note: func(words string) {
+		notes = append(notes, words)
+	}},
 		index: &image.Index{Frames: []image.Frame{{Length: int64(len(object))}}}}
 	p := make([]byte, 6)
 	if n, err := m.Object().ReadAt(p, 2); n != len(p) || err != nil || string(p) != object[2:8] {
 		t.Errorf("read %q, %v, want %q", p[:n], err, object[2:8])
 	}
-	if len(notes) != 1 || notes[0] != "the server's answer broke off 3 bytes before its end; asking again" {
-		t.Errorf("said %q", notes)
+	want := []string{"the server's answer broke off 3 bytes before its end; asking again",
+		"the server answers again, after 1s"}
+	if !slices.Equal(notes, want) {
+		t.Errorf("said %q, want %q", notes, want)
 	}
 }
