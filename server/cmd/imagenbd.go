@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/library"
@@ -120,7 +121,7 @@ func (f *nbdFailures) add(err error, told bool) {
 	}
 	if f.worst == nil || damaged && ExitCode(f.worst) != exitDamage {
 		f.worst = f.e.unreadHelp(err)
-		f.e.Warn(f.worst.Error())
+		f.e.Warn(plain.Line(f.worst.Error(), 0))
 	}
 }
 

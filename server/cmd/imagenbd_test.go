@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/hex"
@@ -208,6 +209,66 @@ func TestImageNBDUnread(t *testing.T) {
 		if (c.want == "") != (told == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: said %q, ended with %v", name, told, err)
 		}
+	}
+}
+
+// TestImageNBDSaysAtOnce: the first failure is said while the machine still runs, as one line, and the first damage too
+// where something else failed before; the exit code is that of the damage.
+func TestImageNBDSaysAtOnce(t *testing.T) {
+	s := newShop(t)
+	s.stock("debian", 2)
+	im, err := s.st.Open("debian")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer im.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	answers := make(chan error, 1)
+	source := &objectOf{im, func() error { return <-answers }}
+	out, to := io.Pipe()
+	said, err2 := io.Pipe()
+	e := &env{UI: ui.UI{Out: to, Err: err2}, images: "https://127.0.0.1:8443"}
+	socket := filepath.Join(shortDir(t), "s")
+	ended := make(chan error, 1)
+	go func() {
+		err := e.serveNBD(ctx, &opened{Source: source}, "debian", socket)
+		err2.Close()
+		ended <- err
+	}()
+	if _, err := out.Read(make([]byte, 200)); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(said)
+	for _, c := range []struct {
+		err  error
+		want string // of a line; empty: nothing is said
+	}{
+		{errors.New("a thing\nof two lines"), "could not be read: a thing of two lines"},
+		{errors.New("the same again"), ""},
+		{io.ErrUnexpectedEOF, "is damaged: it ends too early: unexpected EOF; import or capture the same disk again"},
+		{io.ErrUnexpectedEOF, ""},
+	} {
+		answers <- c.err
+		conn := readNBD(t, socket)
+		if _, err := io.ReadFull(conn, make([]byte, 16)); err != nil {
+			t.Error(c.err, err)
+		}
+		if c.want == "" {
+			continue
+		}
+		if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, c.want) {
+			t.Errorf("%v: said %q, %v, want %q", c.err, line, err, c.want)
+		}
+	}
+	cancel()
+	rest, err := io.ReadAll(lines)
+	if len(rest) > 0 || err != nil {
+		t.Errorf("said besides %q, %v", rest, err)
+	}
+	if err := <-ended; ExitCode(err) != exitDamage || !strings.HasPrefix(err.Error(), "4 times in ") ||
+		strings.Contains(err.Error(), "\n") {
+		t.Errorf("exit %d, %v, want %d", ExitCode(err), err, exitDamage)
 	}
 }
 
