@@ -22,13 +22,13 @@ import (
 // holed is bytes of which one cannot be read.
 type holed struct {
 	io.ReaderAt
-	hole int64
+	hole atomic.Int64
 }
 
 var errHole = errors.New("a hole")
 
 func (h *holed) ReadAt(p []byte, off int64) (int, error) {
-	if off <= h.hole && h.hole < off+int64(len(p)) {
+	if hole := h.hole.Load(); off <= hole && hole < off+int64(len(p)) {
 		return 0, errHole
 	}
 	return h.ReaderAt.ReadAt(p, off)
@@ -78,7 +78,8 @@ func TestJudge(t *testing.T) {
 		t.Fatal(err)
 	}
 	var failed atomic.Int64
-	hole := &holed{bytes.NewReader(data), -1}
+	hole := &holed{ReaderAt: bytes.NewReader(data)}
+	hole.hole.Store(-1)
 	socket := serve(t, &Device{Data: hole, Size: int64(len(data)), Failed: func(err error, told bool) {
 		failed.Add(1)
 		if !errors.Is(err, errHole) || !told {
@@ -104,7 +105,7 @@ func TestJudge(t *testing.T) {
 	if failed.Load() != 0 {
 		t.Errorf("%d reads failed", failed.Load())
 	}
-	hole.hole = 3 << 20
+	hole.hole.Store(3 << 20)
 	out, err := exec.CommandContext(t.Context(), "qemu-io", "-r", "-f", "raw", "-c", "read 3M 4k", "-c", "read 0 4k",
 		url).CombinedOutput()
 	if !strings.Contains(string(out), "Input/output error") || !strings.Contains(string(out), "read 4096/4096") {
