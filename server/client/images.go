@@ -18,22 +18,24 @@ import (
 )
 
 // again does f until it works. What the server refuses or has no room for, and what ctx ends, is not tried again.
-func again(ctx context.Context, note func(string), f func() error) error {
+func again(ctx context.Context, o *outage, f func() error) error {
 	for tries := 1; ; tries++ {
 		err := f()
 		var status *StatusError
 		switch {
 		case err == nil:
+			o.over()
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.As(err, &status) && (status.Code < 500 || status.Code == http.StatusInsufficientStorage),
-			errors.Is(err, image.ErrFormat), tries == maxTries:
+			errors.Is(err, image.ErrFormat):
+			o.over()
+			return err
+		case tries == maxTries:
 			return err
 		}
-		if note != nil {
-			note(err.Error() + "; asking again")
-		}
+		o.failed(err)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -45,7 +47,8 @@ func again(ctx context.Context, note func(string), f func() error) error {
 // Fetch takes an image of the server's into a store here, under the name, which may be empty. Every blob's digest is
 // checked; blobs that are there are not fetched, and what was broken off is taken up where it was.
 func (l *Library) Fetch(ctx context.Context, digest string, to *image.Store, name string, w library.Watch) error {
-	manifest, err := l.manifest(ctx, digest, w.Note)
+	o := &outage{note: w.Note}
+	manifest, err := l.manifest(ctx, digest, o)
 	if err != nil {
 		return err
 	}
@@ -64,7 +67,7 @@ func (l *Library) Fetch(ctx context.Context, digest string, to *image.Store, nam
 	}
 	for _, b := range blobs {
 		before := done
-		err := again(ctx, w.Note, func() error {
+		err := again(ctx, o, func() error {
 			done = before // what is there is counted again
 			return in.Blob(ctx, b, func(off int64) (io.ReadCloser, error) { return l.blob(ctx, b.Digest, off) },
 				func(n int64) {
@@ -81,8 +84,8 @@ func (l *Library) Fetch(ctx context.Context, digest string, to *image.Store, nam
 	return err
 }
 
-func (l *Library) manifest(ctx context.Context, digest string, note func(string)) (b []byte, err error) {
-	err = again(ctx, note, func() error {
+func (l *Library) manifest(ctx context.Context, digest string, o *outage) (b []byte, err error) {
+	err = again(ctx, o, func() error {
 		body, err := l.blob(ctx, digest, 0)
 		if err != nil {
 			return err
@@ -135,8 +138,8 @@ type heardBody struct {
 func (b *heardBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.silence.Reset(deaf)
-	if err != nil && err != io.EOF {
-		err = errors.Join(context.Cause(b.ctx), err)
+	if cause := context.Cause(b.ctx); err != nil && err != io.EOF && cause != nil {
+		err = cause // of its end by silence the reader knows no more than that it was ended
 	}
 	return n, err
 }
@@ -154,14 +157,15 @@ type Import struct {
 	Grid, Disk          int64
 	Note                func(words string) // may be nil
 
-	l *Library
+	l   *Library
+	out *outage
 }
 
 var _ capture.Remote = (*Import)(nil)
 
 // Import begins to bring an image to the server.
 func (l *Library) Import(im Import) *Import {
-	im.l = l
+	im.l, im.out = l, &outage{note: im.Note}
 	return &im
 }
 
@@ -181,7 +185,7 @@ func frameName(sum [32]byte, size int64) string { return fmt.Sprintf("/frames/%x
 
 // Has implements capture.Remote.
 func (i *Import) Has(ctx context.Context, sum [32]byte, size int64) (have bool, err error) {
-	err = again(ctx, i.Note, func() error {
+	err = again(ctx, i.out, func() error {
 		r, err := call[session.FrameReply](ctx, i.l.c, "GET", i.path(frameName(sum, size)), nil)
 		have = r.Have
 		return err
@@ -191,7 +195,7 @@ func (i *Import) Has(ctx context.Context, sum [32]byte, size int64) (have bool, 
 
 // Put implements capture.Remote.
 func (i *Import) Put(ctx context.Context, sum [32]byte, size int64, stored []byte) error {
-	return again(ctx, i.Note, func() error {
+	return again(ctx, i.out, func() error {
 		resp, err := i.l.c.send(ctx, "PUT", i.path(frameName(sum, size)), stored)
 		if err != nil {
 			return err
@@ -210,7 +214,7 @@ func (i *Import) Finish(ctx context.Context, cfg *image.Config, x *image.Index) 
 	if err != nil {
 		return "", err
 	}
-	err = again(ctx, i.Note, func() error {
+	err = again(ctx, i.out, func() error {
 		resp, err := i.l.c.send(ctx, "POST", i.path("/finish", "config", strconv.Itoa(len(config))), body)
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -13,16 +14,17 @@ import (
 type Image struct {
 	l              *Library
 	ctx            context.Context
-	note           func(string)
+	out            *outage
 	name, manifest string
 	config         *image.Config
 	index          *image.Index
 }
 
 // OpenImage opens the image with the digest of its manifest, which errors call by a name. What is read of it ends with
-// ctx. note, which may be nil and may be called by several goroutines at once, is told of connections that break.
+// ctx. note, which may be nil, is told of connections that break: once, every 30 s, and when the server answers again.
 func (l *Library) OpenImage(ctx context.Context, name, manifest string, note func(string)) (*Image, error) {
-	b, err := l.manifest(ctx, manifest, note)
+	out := &outage{note: note}
+	b, err := l.manifest(ctx, manifest, out)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +35,7 @@ func (l *Library) OpenImage(ctx context.Context, name, manifest string, note fun
 	if len(blobs) < 2 {
 		return nil, fmt.Errorf("manifest %s: it names no index: %w", manifest, image.ErrFormat)
 	}
-	m := &Image{l: l, ctx: ctx, note: note, name: name, manifest: manifest}
+	m := &Image{l: l, ctx: ctx, out: out, name: name, manifest: manifest}
 	raw, err := m.whole(blobs[0], image.MaxConfig)
 	if err == nil {
 		m.config, err = image.ParseConfig(raw)
@@ -55,7 +57,7 @@ func (m *Image) whole(b image.Blob, most int64) (raw []byte, err error) {
 	if b.Size <= 0 || b.Size > most {
 		return nil, fmt.Errorf("blob %s has %d bytes: %w", b.Digest, b.Size, image.ErrFormat)
 	}
-	err = again(m.ctx, m.note, func() error {
+	err = again(m.ctx, m.out, func() error {
 		body, err := m.l.blob(m.ctx, b.Digest, 0)
 		if err != nil {
 			return err
@@ -99,14 +101,17 @@ func (o remoteObject) ReadAt(p []byte, off int64) (n int, err error) {
 	size := o.m.index.ObjectSize()
 	want := p[:max(0, min(int64(len(p)), size-off))]
 	if len(want) > 0 {
-		err = again(o.m.ctx, o.m.note, func() error {
+		err = again(o.m.ctx, o.m.out, func() error {
 			body, err := o.m.l.object(o.m.ctx, o.m.manifest, off+int64(n), int64(len(want)-n))
 			if err != nil {
 				return err
 			}
 			defer body.Close()
 			k, err := io.ReadFull(body, want[n:])
-			n += k
+			if n += k; errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				// An object that ends too early is damaged; of one whose sending ended, nothing is known.
+				err = fmt.Errorf("the server's answer broke off %d bytes before its end", len(want)-n)
+			}
 			return err
 		})
 	}

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/library"
 	"github.com/diskcast/diskcast/server/library/diskview"
@@ -27,7 +30,8 @@ and nothing is unpacked for it. It cannot be written; QEMU's snapshot=on, or a q
 writes. Every chunk is hashed when it is read. What does not pass is an input/output error there, is told here, and
 makes the exit code 4.
 
-Of a server's image, what is read is fetched then.`,
+Of a server's image, what is read is fetched then. What cannot be fetched within a minute is an input/output error too,
+and makes the exit code 1.`,
 		Example: `  diskcast image nbd debian /run/user/1000/debian.sock
   qemu-img create -f qcow2 -F raw -b nbd+unix:///?socket=/run/user/1000/debian.sock over.qcow2
   nbd-client -unix /run/user/1000/debian.sock /dev/nbd0 && mount -o ro /dev/nbd0p1 /mnt`,
@@ -86,26 +90,52 @@ func (e *env) serveNBD(ctx context.Context, im *opened, ref, socket string) erro
 	if err := device.Serve(ctx, l); err != nil {
 		return err
 	}
-	if f.n > 0 {
-		return library.Advised(fmt.Errorf("%d times in %v %s could not be read, and who read it had an input/output "+
-			"error: %w", f.n, time.Since(began).Round(time.Second), ref, f.first))
+	switch {
+	case f.told > 0:
+		return fmt.Errorf("%d times in %v %s could not be read, and who read it had an input/output error: %w", f.told,
+			time.Since(began).Round(time.Second), ref, f.worst)
+	case f.worst != nil:
+		return fmt.Errorf("who read %s was gone before this was known: %w", ref, f.worst)
 	}
 	return nil
 }
 
-// nbdFailures counts what could not be read, and tells the first of it.
+// nbdFailures counts what could not be read, and keeps the first of it, or of what is damaged.
 type nbdFailures struct {
 	e     *env
 	mu    sync.Mutex
-	n     int
-	first error
+	told  int // who reads has heard of so many
+	worst error
 }
 
-func (f *nbdFailures) add(err error) {
+// add tells of the first failure, and of the first damage. Of what nobody waited for any more, damage alone counts.
+func (f *nbdFailures) add(err error, told bool) {
+	damaged := ExitCode(err) == exitDamage
+	if !told && !damaged {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.n++; f.n == 1 {
-		f.first = err
-		f.e.Warn(err.Error())
+	if told {
+		f.told++
 	}
+	if f.worst == nil || damaged && ExitCode(f.worst) != exitDamage {
+		f.worst = f.e.unreadHelp(err)
+		f.e.Warn(plain.Line(f.worst.Error(), 0))
+	}
+}
+
+// unreadHelp adds to why a part of an image could not be read what can be done, where the reason does not say it.
+func (e *env) unreadHelp(err error) error {
+	var status *client.StatusError
+	switch {
+	case ExitCode(err) == exitDamage:
+		return library.Advised(err)
+	case errors.As(err, &status) && status.Code == http.StatusNotFound:
+		return fmt.Errorf("%w; the image is no longer in the server's store: bring it there again "+
+			"(`diskcast image import DIR --server %s`), or serve another", err, e.images)
+	case !e.remote():
+		return fmt.Errorf("%w; see what the kernel says of the disk or share that the store is on (`dmesg`)", err)
+	}
+	return err
 }

@@ -3,6 +3,7 @@
 package diskview
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sort"
@@ -14,8 +15,9 @@ import (
 	"github.com/diskcast/diskcast/internal/volume/table"
 )
 
-// Disk is an image as a disk. ReadAt decodes and hashes what it reads; what does not pass is a *image.DamageError. It
-// keeps the last frame, so reading in the order of the disk decodes every chunk once.
+// Disk is an image as a disk. ReadAt decodes and hashes what it reads; what does not pass, or is too short, is a
+// *image.DamageError, and no other error is one. It keeps the last frame, so reading in the order of the disk decodes
+// every chunk once.
 type Disk struct {
 	im     restore.Source
 	chunks []int // with stored bytes, in the order of the disk
@@ -153,8 +155,14 @@ func (d *Disk) frame(n int) ([]byte, error) {
 		d.buf = make([]byte, d.im.Index().Grid+image.Slack)
 	}
 	raw := d.raw[:f.Length]
-	if _, err := d.im.Object().ReadAt(raw, f.Object); err != nil {
-		return nil, d.im.Damage(n, "it cannot be read: "+err.Error())
+	_, err := d.im.Object().ReadAt(raw, f.Object)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, d.im.Damage(n, "it ends too early: "+err.Error())
+	case err != nil: // what was not read may be sound
+		at := d.im.Damage(n, "")
+		return nil, fmt.Errorf("%s: chunk %d (disk offset %d) could not be read: %w", d.im.Name(), at.Chunk, at.Disk,
+			err)
 	}
 	out, err := d.dec.Decode(f, raw, d.buf)
 	if err != nil {

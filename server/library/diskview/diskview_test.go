@@ -2,12 +2,17 @@ package diskview
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
@@ -110,5 +115,50 @@ func TestDamageIsNotRead(t *testing.T) {
 	var damage *image.DamageError
 	if _, err := d.ReadAt(make([]byte, diskSize), 0); !errors.As(err, &damage) {
 		t.Errorf("read of a damaged image: %v", err)
+	}
+}
+
+// elsewhere is an image whose object somebody else reads.
+type elsewhere struct {
+	*image.Image
+	io.ReaderAt
+}
+
+func (e *elsewhere) Object() io.ReaderAt { return e }
+
+func (e *elsewhere) ReadAt(p []byte, off int64) (int, error) { return e.ReaderAt.ReadAt(p, off) }
+
+type failing struct{ err error }
+
+func (f failing) ReadAt([]byte, int64) (int, error) { return 0, f.err }
+
+// TestUnreadIsNotDamaged: damage is what was read and is wrong, or too short, and not what could not be read.
+func TestUnreadIsNotDamaged(t *testing.T) {
+	im, _, _ := stored(t)
+	for _, c := range []struct {
+		err     error
+		damaged bool
+	}{
+		{context.Canceled, false},
+		{errors.New("the server does not answer"), false},
+		{image.ErrNotFound, false},
+		{unix.EIO, false},
+		{io.EOF, true},
+		{fmt.Errorf("object: %w", io.ErrUnexpectedEOF), true},
+	} {
+		d, err := New(&elsewhere{im, failing{c.err}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = d.ReadAt(make([]byte, diskSize), 0)
+		d.Close()
+		var damage *image.DamageError
+		if errors.As(err, &damage) != c.damaged {
+			t.Errorf("%v: read as %v, want damage: %v", c.err, err, c.damaged)
+		}
+		if !c.damaged && (!errors.Is(err, c.err) || !strings.Contains(err.Error(),
+			"disk: chunk 4 (disk offset 1048576) could not be read: ")) {
+			t.Errorf("%v: read as %v", c.err, err)
+		}
 	}
 }

@@ -17,9 +17,9 @@ import (
 type Device struct {
 	Data io.ReaderAt // may be read by several at once
 	Size int64       // bytes
-	// Failed is told of each read that failed; the client has an input/output error then. It may be called by several
-	// at once.
-	Failed func(error)
+	// Failed is told of each read that failed, and whether the client was told: who is gone has no input/output error.
+	// What ends with the context is none. It may be called by several at once.
+	Failed func(err error, told bool)
 }
 
 // Limits of what strangers may ask for.
@@ -35,8 +35,8 @@ const patience = 10 * time.Second
 
 // Serve speaks to the clients of l until ctx ends, and closes it. It returns when no client is left.
 func (d *Device) Serve(ctx context.Context, l net.Listener) error {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(ctx, func() { l.Close() })
+	serving, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(serving, func() { l.Close() })
 	var clients sync.WaitGroup
 	defer clients.Wait()
 	defer cancel()
@@ -46,7 +46,7 @@ func (d *Device) Serve(ctx context.Context, l net.Listener) error {
 	for {
 		c, err := l.Accept()
 		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if serving.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return nil
 			}
 			return fmt.Errorf("nbd: %w", err)
@@ -57,17 +57,17 @@ func (d *Device) Serve(ctx context.Context, l net.Listener) error {
 			c.Close()
 			continue
 		}
-		clients.Go(func() { // ends with the connection, or with ctx
+		clients.Go(func() { // ends with the connection, or with serving
 			defer func() { <-room }()
 			defer c.Close()
-			defer context.AfterFunc(ctx, func() { c.Close() })()
+			defer context.AfterFunc(serving, func() { c.Close() })()
 			_ = c.SetDeadline(time.Now().Add(patience))
 			wanted, err := d.handshake(c)
 			if err != nil || !wanted {
 				return // nothing was read, and who is gone hears nothing
 			}
 			_ = c.SetDeadline(time.Time{})
-			_ = d.transmit(c) // the same
+			_ = d.transmit(ctx, c) // the same
 		})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,27 +22,33 @@ import (
 // holed is bytes of which one cannot be read.
 type holed struct {
 	io.ReaderAt
-	hole int64
+	hole atomic.Int64
 }
 
 var errHole = errors.New("a hole")
 
 func (h *holed) ReadAt(p []byte, off int64) (int, error) {
-	if off <= h.hole && h.hole < off+int64(len(p)) {
+	if hole := h.hole.Load(); off <= hole && hole < off+int64(len(p)) {
 		return 0, errHole
 	}
 	return h.ReaderAt.ReadAt(p, off)
 }
 
-// serve serves a device in a folder of the test's and returns the socket.
-func serve(t *testing.T, d *Device) string {
+// shortDir is a folder of the test's for a socket, whose name is short.
+func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nbd-") // a socket's name is short
+	dir, err := os.MkdirTemp("", "nbd-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
+	return dir
+}
+
+// serve serves a device in a folder of the test's and returns the socket.
+func serve(t *testing.T, d *Device) string {
+	t.Helper()
+	socket := filepath.Join(shortDir(t), "s")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -71,11 +78,12 @@ func TestJudge(t *testing.T) {
 		t.Fatal(err)
 	}
 	var failed atomic.Int64
-	hole := &holed{bytes.NewReader(data), -1}
-	socket := serve(t, &Device{Data: hole, Size: int64(len(data)), Failed: func(err error) {
+	hole := &holed{ReaderAt: bytes.NewReader(data)}
+	hole.hole.Store(-1)
+	socket := serve(t, &Device{Data: hole, Size: int64(len(data)), Failed: func(err error, told bool) {
 		failed.Add(1)
-		if !errors.Is(err, errHole) {
-			t.Error(err)
+		if !errors.Is(err, errHole) || !told {
+			t.Error(err, told)
 		}
 	}})
 	url := "nbd+unix:///?socket=" + socket
@@ -97,7 +105,7 @@ func TestJudge(t *testing.T) {
 	if failed.Load() != 0 {
 		t.Errorf("%d reads failed", failed.Load())
 	}
-	hole.hole = 3 << 20
+	hole.hole.Store(3 << 20)
 	out, err := exec.CommandContext(t.Context(), "qemu-io", "-r", "-f", "raw", "-c", "read 3M 4k", "-c", "read 0 4k",
 		url).CombinedOutput()
 	if !strings.Contains(string(out), "Input/output error") || !strings.Contains(string(out), "read 4096/4096") {
@@ -105,6 +113,83 @@ func TestJudge(t *testing.T) {
 	}
 	if failed.Load() == 0 {
 		t.Error("nobody was told of the hole")
+	}
+}
+
+// gate is bytes that come when somebody says so, or not at all.
+type gate struct {
+	asked chan struct{}
+	read  func() error
+}
+
+func (g *gate) ReadAt([]byte, int64) (int, error) {
+	close(g.asked)
+	return 0, g.read()
+}
+
+// TestFailed: who is told of a read that failed while its client, or what is served, came to its end.
+func TestFailed(t *testing.T) {
+	for name, c := range map[string]struct {
+		end, gone bool // of what is served, of the client
+		err       func(context.Context) error
+		want      []bool // what Failed was told of the client
+	}{
+		"a hole":                {false, false, func(context.Context) error { return errHole }, []bool{true}},
+		"a hole, nobody waits":  {false, true, func(context.Context) error { return errHole }, []bool{false}},
+		"ended with its server": {true, false, context.Context.Err, nil},
+		"a hole at the end":     {true, false, func(context.Context) error { return errHole }, []bool{false}},
+		"somebody else's end":   {false, false, func(context.Context) error { return context.Canceled }, []bool{true}},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		goOn := make(chan struct{})
+		g := &gate{asked: make(chan struct{}), read: func() error {
+			<-goOn
+			return c.err(ctx)
+		}}
+		var got []bool
+		d := &Device{Data: g, Size: 10, Failed: func(_ error, told bool) { got = append(got, told) }}
+		socket := filepath.Join(shortDir(t), "s")
+		l, err := net.Listen("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- d.Serve(ctx, l) }()
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
+			_, err = conn.Write(bytes.Join([][]byte{words(uint32(3)), option(1, ""), ask(0, 0, 0, 10)}, nil))
+		}
+		if err == nil {
+			_, err = io.ReadFull(conn, make([]byte, 18+10)) // the greeting and the export
+		}
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		<-g.asked
+		if c.end {
+			cancel()
+			if n, err := io.Copy(io.Discard, conn); n != 0 || err != nil { // until the server has closed it
+				t.Errorf("%s: %d bytes, %v after the end", name, n, err)
+			}
+		}
+		if c.gone {
+			conn.Close()
+		}
+		close(goOn)
+		if !c.end && !c.gone {
+			answer := make([]byte, headBytes)
+			if _, err := io.ReadFull(conn, answer); err != nil || binary.BigEndian.Uint32(answer[4:]) != errIO {
+				t.Errorf("%s: answered %x, %v, want an input/output error", name, answer, err)
+			}
+		}
+		conn.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(name, err)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: Failed was told %v, want %v", name, got, c.want)
+		}
 	}
 }
 
@@ -147,7 +232,7 @@ func said(d *Device, parts ...[]byte) (string, error) {
 	c := &conversation{Reader: bytes.NewReader(bytes.Join(parts, nil))}
 	wanted, err := d.handshake(c)
 	if err == nil && wanted {
-		err = d.transmit(c)
+		err = d.transmit(context.Background(), c)
 	}
 	return c.String(), err
 }
@@ -212,7 +297,7 @@ func FuzzClient(f *testing.F) {
 	f.Add(bytes.Join([][]byte{fixed, option(3, ""), option(1, ""), ask(0, 1, 0, 3), []byte("abc"), ask(0, 0, 0, 10)},
 		nil))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		d := &Device{Data: strings.NewReader("0123456789"), Size: 10, Failed: func(err error) { t.Error(err) }}
+		d := &Device{Data: strings.NewReader("0123456789"), Size: 10, Failed: func(err error, _ bool) { t.Error(err) }}
 		if got, _ := said(d, text); len(got) > 300+3*len(text) { // a list is 44 bytes for 16
 			t.Errorf("%d bytes for %d", len(got), len(text))
 		}

@@ -1,7 +1,9 @@
 package nbd
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -44,15 +46,15 @@ func readRequest(c io.Reader) (r request, err error) {
 		length: binary.BigEndian.Uint32(b[24:])}, nil
 }
 
-// transmit answers requests, one after another, until the client goes.
-func (d *Device) transmit(c io.ReadWriter) error {
+// transmit answers requests, one after another, until the client goes, or a read ends with ctx.
+func (d *Device) transmit(ctx context.Context, c io.ReadWriter) error {
 	var buf []byte
 	for {
 		r, err := readRequest(c)
 		if err != nil {
 			return err
 		}
-		answer, number := buf[:0], uint32(0)
+		answer, number, failed := buf[:0], uint32(0), error(nil)
 		switch {
 		case r.command == cmdBye:
 			return nil
@@ -78,13 +80,18 @@ func (d *Device) transmit(c io.ReadWriter) error {
 			}
 			answer = buf[headBytes : headBytes+int(r.length)]
 			if n, err := d.Data.ReadAt(answer, int64(r.offset)); n < len(answer) {
-				if d.Failed != nil {
-					d.Failed(fmt.Errorf("%d bytes from byte %d on: %w", r.length, r.offset, err))
+				if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+					return err // it was not read to its end, which says nothing of the disk
 				}
+				failed = fmt.Errorf("%d bytes from byte %d on: %w", r.length, r.offset, err)
 				answer, number = answer[:0], errIO
 			}
 		}
-		if err := respond(c, &buf, r.cookie, number, len(answer)); err != nil {
+		err = respond(c, &buf, r.cookie, number, len(answer))
+		if failed != nil && d.Failed != nil {
+			d.Failed(failed, err == nil)
+		}
+		if err != nil {
 			return err
 		}
 	}
