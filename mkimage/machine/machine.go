@@ -207,7 +207,7 @@ func beside(ctx context.Context, then func(context.Context) error, failed <-chan
 	case <-ended:
 		cancel(fmt.Errorf("%w: the command still ran", ErrOff))
 	}
-	<-done
+	_ = <-done // it was ended
 	return context.Cause(ctx)
 }
 
