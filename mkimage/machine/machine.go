@@ -207,8 +207,8 @@ func beside(ctx context.Context, then func(context.Context) error, failed <-chan
 	case <-ended:
 		cancel(fmt.Errorf("%w: the command still ran", ErrOff))
 	}
-	_ = <-done // it was ended
-	return context.Cause(ctx)
+	err := <-done
+	return cmp.Or(context.Cause(ctx), err)
 }
 
 // args are QEMU's; what they need lies in dir.
