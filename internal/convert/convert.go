@@ -137,8 +137,8 @@ func open(ctx context.Context, path string, o Options) (Disk, error) {
 func InPlace(f *os.File) (Disk, error) {
 	d, err := openFile(f)
 	if err == nil && d == nil {
-		err = fmt.Errorf("%w: it is neither a raw disk nor a qcow2 file; `diskcast image import` takes it, or unpack it "+
-			"first", ErrFormat)
+		err = fmt.Errorf("%w: it is neither a raw disk nor a qcow2 file; `diskcast image import` takes it, or unpack "+
+			"it first", ErrFormat)
 	}
 	return d, err
 }
