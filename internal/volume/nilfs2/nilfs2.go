@@ -9,6 +9,7 @@
 package nilfs2
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,10 +23,14 @@ import (
 var le = binary.LittleEndian
 
 const (
-	superAt  = 1024
-	magic    = 0x3434
-	valid    = 1
-	tailSize = 4096
+	superAt   = 1024
+	superSize = 1024
+	magic     = 0x3434
+	valid     = 1
+	tailSize  = 4096 // the second superblock begins with the last whole block of this size
+
+	// Places in a superblock.
+	seedAt, sumAt, checkpointAt, stateAt, uuidAt = 12, 16, 56, 116, 152
 
 	inodeSize, datEntry, usageSize = 128, 32, 16
 	usageHead                      = 24
@@ -45,34 +50,51 @@ type FS struct {
 	info     volume.Info
 }
 
-// Open reads the superblock.
+// Open reads the superblocks. Linux writes them in turns, so it goes by the one with the later checkpoint.
 func Open(r io.ReaderAt, size int64) (*FS, error) {
-	sb := make([]byte, 1024)
-	if size < superAt+int64(len(sb))+tailSize {
+	if size < superAt+superSize+tailSize {
 		return nil, fmt.Errorf("nilfs2: %w", volume.ErrNotThis)
 	}
+	sb := make([]byte, superSize)
 	if err := volume.ReadAt(r, size, superAt, sb); err != nil {
 		return nil, fmt.Errorf("nilfs2: %w", err)
 	}
 	// The magic number is short: what has neither the revision nor a possible length is something else.
-	n := int(le.Uint16(sb[8:]))
-	if le.Uint16(sb[6:]) != magic || le.Uint32(sb) != 2 || n < 280 || n > len(sb) {
+	if !named(sb) {
 		return nil, fmt.Errorf("nilfs2: %w", volume.ErrNotThis)
 	}
-	fs := &FS{r: r, size: size, seed: le.Uint32(sb[12:])}
-	want := le.Uint32(sb[16:])
-	clear(sb[16:20])
-	if fs.sum(sb[:n]) != want {
+	if !whole(sb) {
 		return nil, errors.New("nilfs2: the checksum of its superblock is wrong")
 	}
+	other := make([]byte, superSize)
+	err := volume.ReadAt(r, size, size/tailSize*tailSize-tailSize, other)
+	if err == nil && // else the first is all there is
+		named(other) && whole(other) && bytes.Equal(other[uuidAt:uuidAt+16], sb[uuidAt:uuidAt+16]) &&
+		le.Uint64(other[checkpointAt:]) > le.Uint64(sb[checkpointAt:]) {
+		sb = other
+	}
+	fs := &FS{r: r, size: size, seed: le.Uint32(sb[seedAt:])}
 	if err := fs.super(sb); err != nil {
 		return nil, fmt.Errorf("nilfs2 superblock: %w", err)
 	}
 	return fs, nil
 }
 
-// sum is the CRC-32 of this file system: it begins with a seed of its own and is not inverted at its end.
-func (fs *FS) sum(p []byte) uint32 { return ^crc32.Update(^fs.seed, crc32.IEEETable, p) }
+// named tells a superblock by its magic number, revision and length.
+func named(sb []byte) bool {
+	n := int(le.Uint16(sb[8:]))
+	return le.Uint16(sb[6:]) == magic && le.Uint32(sb) == 2 && n >= 280 && n <= len(sb)
+}
+
+// whole says whether a superblock is what its checksum is of, which counts as zeros itself.
+func whole(sb []byte) bool {
+	b := bytes.Clone(sb[:le.Uint16(sb[8:])])
+	clear(b[sumAt : sumAt+4])
+	return checksum(le.Uint32(b[seedAt:]), b) == le.Uint32(sb[sumAt:])
+}
+
+// checksum is the CRC-32 of this file system: it begins with a seed of its own and is not inverted at its end.
+func checksum(seed uint32, p []byte) uint32 { return ^crc32.Update(^seed, crc32.IEEETable, p) }
 
 func (fs *FS) super(sb []byte) error {
 	shift := le.Uint32(sb[20:])
@@ -99,8 +121,8 @@ func (fs *FS) super(sb []byte) error {
 	}
 	free := le.Uint64(sb[80:])
 	fs.info = volume.Info{
-		Label: field.Text(sb[168:248]), UUID: field.UUID(sb[152:168]), BlockSize: fs.block, Size: fs.devSize,
-		Used: max(0, fs.devSize-int64(min(free, blocks))*fs.block), Clean: le.Uint16(sb[116:])&valid != 0,
+		Label: field.Text(sb[168:248]), UUID: field.UUID(sb[uuidAt : uuidAt+16]), BlockSize: fs.block, Size: fs.devSize,
+		Used: max(0, fs.devSize-int64(min(free, blocks))*fs.block), Clean: le.Uint16(sb[stateAt:])&valid != 0,
 	}
 	if !fs.info.Clean {
 		fs.info.Notes = append(fs.info.Notes,
@@ -158,7 +180,7 @@ func (fs *FS) superRoot() (dat, sufile []byte, err error) {
 		return nil, nil, err
 	}
 	n := int(le.Uint16(root[4:]))
-	if n < 16+3*inodeSize || n > len(root) || fs.sum(root[4:n]) != le.Uint32(root) {
+	if n < 16+3*inodeSize || n > len(root) || checksum(fs.seed, root[4:n]) != le.Uint32(root) {
 		return nil, nil, errors.New("its checksum is wrong")
 	}
 	const mapAt, mapSize = 56, 56
