@@ -43,6 +43,9 @@ var (
 // device: seconds, where that is emulated.
 const Board = "q35,sata=off"
 
+// Quote doubles a file's commas, which end the value of an option of QEMU's.
+func Quote(file string) string { return strings.ReplaceAll(file, ",", ",,") }
+
 // probeLimit is for a guest of 20 instructions behind SeaBIOS: under a second with KVM, one or two with TCG.
 // In a virtual machine without working nested virtualisation /dev/kvm may exist, open, and then hang in the first
 // instruction: only the time limit tells.
@@ -132,7 +135,7 @@ func Try(ctx context.Context, a Accel) error {
 	args := append([]string{
 		"-nodefaults", "-no-user-config", "-machine", "pc", "-display", "none", "-m", "32",
 		"-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
-		"-drive", "format=raw,file=" + strings.ReplaceAll(disk, ",", ",,"), // a comma ends an option's value
+		"-drive", "format=raw,file=" + Quote(disk),
 	}, a.Args...)
 	cmd := exec.CommandContext(ctx, QEMU, args...)
 	cmd.WaitDelay = 2 * time.Second

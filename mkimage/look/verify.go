@@ -84,36 +84,47 @@ func (d *Directory) Verify() ([]Finding, error) {
 
 // AsMade tells whether files of the directory are those that its manifest names, by size and SHA-256.
 func (d *Directory) AsMade(names ...string) error {
-	for _, wrong := range d.wrongFiles() {
-		for _, name := range names {
-			if strings.HasPrefix(wrong, name+" ") {
-				return fmt.Errorf("%s: %s; make the directory again", d.Path, wrong)
-			}
+	for _, name := range names {
+		if wrong := d.wrongFile(name); wrong != "" {
+			return fmt.Errorf("%s: %s; make the directory again", d.Path, wrong)
 		}
 	}
 	return nil
 }
 
+// wrongFile says in what a file is not as the manifest has it; empty if in nothing.
+func (d *Directory) wrongFile(name string) string {
+	want, named := d.Manifest.Files[name]
+	got, there := d.Files[name]
+	switch {
+	case d.Unread[name] != nil:
+		return fmt.Sprintf("%s cannot be read: %v", name, d.Unread[name])
+	case there && !named:
+		return name + " is not in the manifest: something else than mkimage put it there"
+	case named && !there:
+		return name + " is missing"
+	case got.Size != want.Size:
+		return fmt.Sprintf("%s has %d bytes, the manifest says %d", name, got.Size, want.Size)
+	case got.SHA256 != want.SHA256:
+		return name + " is not the file of the manifest: its SHA-256 is another"
+	}
+	return ""
+}
+
+// wrongFiles is wrongFile of all: those that the manifest names, those that cannot be read, and others.
 func (d *Directory) wrongFiles() []string {
-	var wrong []string
-	for _, name := range slices.Sorted(maps.Keys(d.Manifest.Files)) {
-		want := d.Manifest.Files[name]
-		switch got, ok := d.Files[name]; {
-		case d.Unread[name] != nil: // told below
-		case !ok:
-			wrong = append(wrong, name+" is missing")
-		case got.Size != want.Size:
-			wrong = append(wrong, fmt.Sprintf("%s has %d bytes, the manifest says %d", name, got.Size, want.Size))
-		case got.SHA256 != want.SHA256:
-			wrong = append(wrong, name+" is not the file of the manifest: its SHA-256 is another")
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(d.Manifest.Files)),
+		func(name string) bool { return d.Unread[name] != nil })
+	names = append(names, slices.Sorted(maps.Keys(d.Unread))...)
+	for _, name := range slices.Sorted(maps.Keys(d.Files)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.Unread)) {
-		wrong = append(wrong, fmt.Sprintf("%s cannot be read: %v", name, d.Unread[name]))
-	}
-	for _, name := range slices.Sorted(maps.Keys(d.Files)) {
-		if _, ok := d.Manifest.Files[name]; !ok {
-			wrong = append(wrong, name+" is not in the manifest: something else than mkimage put it there")
+	var wrong []string
+	for _, name := range names {
+		if words := d.wrongFile(name); words != "" {
+			wrong = append(wrong, words)
 		}
 	}
 	for _, name := range []string{bootdir.KernelFile, bootdir.ArchiveFile, bootdir.ScriptFile} {

@@ -229,17 +229,17 @@ func (o *Options) args(dir string) ([]string, error) {
 		if err := os.WriteFile(own, vars, 0o600); err != nil {
 			return nil, err
 		}
-		a = append(a, "-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+quote(o.UEFI.Code),
-			"-drive", "if=pflash,format=raw,unit=1,file="+quote(own))
+		a = append(a, "-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+accel.Quote(o.UEFI.Code),
+			"-drive", "if=pflash,format=raw,unit=1,file="+accel.Quote(own))
 	}
 	if o.Disk != "" || o.Socket != "" { // with snapshot, QEMU writes to a file of its own that has no name
 		name, err := filepath.Abs(o.Disk) // names that begin otherwise can be a protocol of QEMU's
 		if err != nil {
 			return nil, err
 		}
-		file := ",file=" + quote(name)
+		file := ",file=" + accel.Quote(name)
 		if o.Socket != "" {
-			file = ",file.driver=nbd,file.server.type=unix,file.server.path=" + quote(o.Socket)
+			file = ",file.driver=nbd,file.server.type=unix,file.server.path=" + accel.Quote(o.Socket)
 		}
 		a = append(a, "-drive", "if=none,id=disk,cache=unsafe,snapshot=on,format="+o.Format+file)
 		devices := buses[cmp.Or(o.Bus, virtio)]
@@ -277,11 +277,6 @@ func Buses() []string { return slices.Sorted(maps.Keys(buses)) }
 
 // Cards are the words for network cards.
 func Cards() []string { return slices.Sorted(maps.Keys(cards)) }
-
-// quote doubles commas, which end an option's value.
-func quote(file string) string {
-	return string(bytes.ReplaceAll([]byte(file), []byte(","), []byte(",,")))
-}
 
 // window is how much of the console's end is looked at, in bytes: what is waited for is not longer.
 const window = 64 << 10

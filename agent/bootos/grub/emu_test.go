@@ -233,9 +233,9 @@ func (hostFiles) Exists(dev int, name string, dir bool) bool {
 	return dev == 1 && err == nil && fi.IsDir() == dir
 }
 
-// Listed follows links, as grub-emu does with the host's files.
 func (hostFiles) TooLinked(int, string) bool { return false }
 
+// Listed follows links, as grub-emu does with the host's files.
 func (hostFiles) Listed(dev int, name string) (dir, is bool) {
 	fi, err := os.Stat(name)
 	return err == nil && fi.IsDir(), dev == 1 && err == nil

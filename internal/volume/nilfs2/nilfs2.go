@@ -86,11 +86,14 @@ func named(sb []byte) bool {
 	return le.Uint16(sb[6:]) == magic && le.Uint32(sb) == 2 && n >= 280 && n <= len(sb)
 }
 
-// whole says whether a superblock is what its checksum is of, which counts as zeros itself.
-func whole(sb []byte) bool {
+// whole says whether a superblock is what its checksum is of.
+func whole(sb []byte) bool { return sumOf(sb) == le.Uint32(sb[sumAt:]) }
+
+// sumOf is the checksum of a superblock, in which that counts as zeros itself.
+func sumOf(sb []byte) uint32 {
 	b := bytes.Clone(sb[:le.Uint16(sb[8:])])
 	clear(b[sumAt : sumAt+4])
-	return checksum(le.Uint32(b[seedAt:]), b) == le.Uint32(sb[sumAt:])
+	return checksum(le.Uint32(b[seedAt:]), b)
 }
 
 // checksum is the CRC-32 of this file system: it begins with a seed of its own and is not inverted at its end.

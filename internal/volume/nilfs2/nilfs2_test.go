@@ -30,9 +30,7 @@ func TestTurns(t *testing.T) {
 	change := func(image []byte, at int, write func(sb []byte)) {
 		sb := image[at : at+superSize]
 		write(sb)
-		b := bytes.Clone(sb[:le.Uint16(sb[8:])])
-		clear(b[sumAt : sumAt+4])
-		le.PutUint32(sb[sumAt:], checksum(le.Uint32(b[seedAt:]), b))
+		le.PutUint32(sb[sumAt:], sumOf(sb))
 	}
 	state := func(valid uint16) func(sb []byte) {
 		return func(sb []byte) { le.PutUint16(sb[stateAt:], valid) }
@@ -90,7 +88,7 @@ func FuzzOpen(f *testing.F) {
 		if _, err := r.ReadAt(sb, superAt); err != nil {
 			return
 		}
-		fs := &FS{r: r, size: size, seed: le.Uint32(sb[12:])}
+		fs := &FS{r: r, size: size, seed: le.Uint32(sb[seedAt:])}
 		if size < 3*tailSize || fs.super(sb) != nil {
 			return
 		}
