@@ -100,7 +100,8 @@ var errUnserved = errors.New("the machine's disk cannot be read any more: `diskc
 
 // serve has diskcast serve the image's blocks on a socket, and waits until it does.
 func (s *imageStore) serve(ctx context.Context, socket string) (context.Context, func() error, error) {
-	cmd := s.command(context.WithoutCancel(ctx), "nbd", s.image, socket) // it ends by done, after the machine
+	const failFast = "--fail-fast"
+	cmd := s.command(context.WithoutCancel(ctx), "nbd", s.image, socket, failFast) // it ends by done, after the machine
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, nil, err

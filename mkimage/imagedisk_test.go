@@ -79,9 +79,11 @@ func TestRunImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, more := range [][]string{{"--until", "[#!]", "--fail", "never"}, {"--export"}} {
+	for _, more := range [][]string{{"--until", "[#!]", "--fail", "never"}, {"--until", "never", "--fail", "never"},
+		{"--export"}} {
 		code, text := runMachine(t, append(args, more...)...)
-		if code != 1 || !strings.Contains(text, "diskcast image ") || !strings.Contains(text, "exit status 4") {
+		if code != 1 || strings.Contains(text, "the time is over") || !strings.Contains(text, "diskcast image ") ||
+			!strings.Contains(text, "exit status 4") {
 			t.Errorf("damaged, %v: code %d, %s", more, code, text)
 		}
 	}

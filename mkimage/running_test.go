@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/accel"
+	"github.com/diskcast/diskcast/internal/testenv/awaited"
 	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/mkimage/machine"
 )
@@ -130,7 +130,7 @@ func TestRunFirmware(t *testing.T) {
 // TestScreen: what only terminals are told is left out, however the console's words come in pieces.
 func TestScreen(t *testing.T) {
 	const said, want = "\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS\r\n\x1b(B[  \x1b[0;32mOK\x1b[0m  ] up \xe2\x9c\x93\r\n\x07",
-		"SeaBIOS\n[  OK  ] up ✓\n�"
+		"SeaBIOS\n[  OK  ] up ✓\n"
 	for n := 1; n < len(said); n++ {
 		var out bytes.Buffer
 		s := newScreen(&out)
@@ -149,38 +149,35 @@ func TestScreen(t *testing.T) {
 
 // TestRunChildren: when the time is over nothing of the command is left.
 func TestRunChildren(t *testing.T) {
-	pid := filepath.Join(t.TempDir(), "pid")
+	name := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	over := errors.New("over")
-	go func() { // ends with the test
-		for {
-			if text, err := os.ReadFile(pid); err == nil && strings.HasSuffix(string(text), "\n") {
-				cancel(over)
-				return
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+	ended := make(chan error, 1)
+	go func() {
+		ended <- runBeside(ctx, []string{"sh", "-c", "sleep 600 & echo $! >" + name + "; wait"}, os.Stdout, os.Stderr)
 	}()
-	err := runBeside(ctx, []string{"sh", "-c", "sleep 600 & echo $! >" + pid + "; wait"}, os.Stdout, os.Stderr)
-	if !errors.Is(err, over) {
+	var pid int
+	err = pipe.SetReadDeadline(time.Now().Add(time.Minute))
+	if err == nil {
+		_, err = fmt.Fscanln(pipe, &pid)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := awaited.Find(t, pid)
+	cancel(over)
+	if err := <-ended; !errors.Is(err, over) {
 		t.Errorf("got %v, want %v", err, over)
 	}
-	text, err := os.ReadFile(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	child, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 1000 { // the kernel ends it in its own time; a zombie of another parent's counts as ended
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
-		if err != nil || strings.Contains(string(stat), ") Z ") {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("process %d of the command still runs", child)
+	child.Ends(time.Minute)
 }
 
 // TestRunSerialFull: a console's file that takes no more is heard of, and the machine does not count as gone well.

@@ -8,8 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/diskcast/diskcast/internal/testenv/awaited"
 )
 
 // maker starts a server, says its number, and is killed.
@@ -47,18 +48,10 @@ func TestServerEnds(t *testing.T) {
 	if _, scan := fmt.Sscan(line, &pid); err != nil || scan != nil {
 		t.Fatalf("%q, %v", line, err)
 	}
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
+	server := awaited.Find(t, pid)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // it was killed
-	const patience = 60_000
-	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, patience); n != 1 {
-		_ = unix.Kill(pid, unix.SIGKILL) // what this test is about
-		t.Errorf("the server goes on: %d, %v", n, err)
-	}
+	server.Ends(time.Minute)
 }

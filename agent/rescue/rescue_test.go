@@ -25,6 +25,7 @@ import (
 
 	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/testenv/awaited"
 	"github.com/diskcast/diskcast/internal/testenv/need"
 )
 
@@ -280,15 +281,9 @@ func TestShells(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
+	program := awaited.Find(t, pid)
 	third.Close()
-	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 30_000); n != 1 {
-		t.Fatalf("a program whose connection broke is still there: %v", err)
-	}
+	program.Ends(30 * time.Second)
 	fmt.Fprint(in1, "echo there-$((2+2))\n")
 	out1.until(t, "there-4")
 	fmt.Fprint(in1, "exit\n")

@@ -28,8 +28,10 @@ const (
 	escape         // behind ESC
 	between        // behind ESC and an intermediate byte
 	control        // in a control sequence, behind ESC [
-	words          // in a string that ends with ST: OSC, DCS, APC, PM, SOS
+	words          // in a string that ends with ST: OSC, DCS, APC, PM, SOS; no line feed is in one
 	wordsEsc       // behind an ESC in it
+	system         // behind ESC ]
+	palette        // behind ESC ] P, Linux's own: seven digits follow, and no end
 )
 
 // maxSequence bounds a control sequence, in bytes; a longer one is dropped.
@@ -75,7 +77,7 @@ func (f *Filter) byte(c byte, out *bytes.Buffer) {
 	case c == 0x18 || c == 0x1a: // CAN and SUB end what goes on
 		f.state = ground
 		return
-	case f.state == words || f.state == wordsEsc:
+	case f.state >= words:
 		f.inWords(c, out)
 		return
 	case c == esc:
@@ -93,9 +95,20 @@ func (f *Filter) byte(c byte, out *bytes.Buffer) {
 	f.inSequence(c, out)
 }
 
-// inWords passes over a string, which BEL ends too.
+// inWords passes over a string, which BEL ends too. One that was never ended does not hide the next line.
 func (f *Filter) inWords(c byte, out *bytes.Buffer) {
 	switch {
+	case c == '\n':
+		f.state = ground
+		f.byte(c, out)
+	case f.state == system && c == 'R': // console_codes(4): ESC ] R is the whole
+		f.state = ground
+	case f.state == system && c == 'P':
+		f.state, f.seq = palette, f.seq[:0]
+	case f.state == palette && c != esc && c != 0x07:
+		if f.seq = append(f.seq, c); len(f.seq) == 7 {
+			f.state = ground
+		}
 	case c == 0x07, f.state == wordsEsc && c == '\\':
 		f.state = ground
 	case f.state == wordsEsc && c != esc: // another sequence begins: the string was never ended
@@ -103,6 +116,8 @@ func (f *Filter) inWords(c byte, out *bytes.Buffer) {
 		f.byte(c, out)
 	case c == esc:
 		f.state = wordsEsc
+	case f.state == system:
+		f.state = words
 	}
 }
 
@@ -120,7 +135,9 @@ func (f *Filter) inSequence(c byte, out *bytes.Buffer) {
 		switch {
 		case c == '[':
 			f.state = control
-		case c == ']' || c == 'P' || c == 'X' || c == '^' || c == '_':
+		case c == ']':
+			f.state = system
+		case c == 'P' || c == 'X' || c == '^' || c == '_':
 			f.state = words
 		case c < 0x30:
 			f.state = between

@@ -20,6 +20,8 @@ func TestFilter(t *testing.T) {
 		{"the clipboard", "a\x1b]52;c;cm0gLXJm\x1b\\b", "ab", "ab"},
 		{"a device's string", "a\x1bP+q544e\x1b\\b\x1b_x\x1b\\\x1b^y\x1b\\\x1bXz\x1b\\c", "abc", "abc"},
 		{"a string that does not end", "a\x1b]0;x\x1b[1mb", "ab", "a\x1b[1mb"},
+		{"a string that does not end with its line", "a\x1b]0;x\r\nb", "a\nb", "a\nb"},
+		{"Linux's palette", "a\x1b]P0a1b2c3b\x1b]Rc\x1b]P1\x1b[1md\x1b]P1\x07e", "abcde", "abc\x1b[1mde"},
 		{"a string that is given up", "a\x1b]0;x\x18b", "ab", "ab"},
 		{"windows and printers", "a\x1b[21tb\x1b[5ic\x1b[?1;2;3Sd", "abcd", "abc\x1b[?1;2;3Sd"},
 		{"what a terminal answers with", "\x05\x1b[6nx\x1bZ\x1b[>c\x1b[=c\x1b[!p\x1b[1$p", "x", "\x1b[6nx"},

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/accel"
+	"github.com/diskcast/diskcast/internal/ansi"
 	"github.com/diskcast/diskcast/mkimage/scratch"
 )
 
@@ -293,7 +294,8 @@ type watch struct {
 	wanted, fails *regexp.Regexp
 	to            io.Writer
 	warn          func(error)
-	text          []byte
+	filter        ansi.Filter
+	text          []byte            // the end of what it said, without what only terminals are told
 	until         chan struct{}     // closed: the console said what was waited for
 	failed        chan *FailedError // once
 	said, broken  bool              // until is closed, failed was told
@@ -317,25 +319,21 @@ func (w *watch) lost() error {
 	return &LogError{w.refused}
 }
 
-// escapes are what terminals are told in between (ECMA-48, 5.4), and carriage returns.
-var escapes = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]|\r`)
-
 func (w *watch) Write(p []byte) (int, error) {
 	// A log that fails must not stop the machine.
 	if _, err := w.to.Write(p); err != nil && w.refuse(err) && w.warn != nil {
 		w.warn(err)
 	}
-	w.text = append(w.text, p...)
+	w.text = append(w.text, w.filter.Write(p)...)
 	if over := len(w.text) - window; over > 0 {
 		w.text = append(w.text[:0], w.text[over:]...)
 	}
-	text := escapes.ReplaceAll(w.text, nil)
-	if !w.broken && w.fails != nil && w.fails.Match(text) {
+	if !w.broken && w.fails != nil && w.fails.Match(w.text) {
 		w.broken = true
-		w.failed <- &FailedError{Said: string(w.fails.Find(text))}
+		w.failed <- &FailedError{Said: string(w.fails.Find(w.text))}
 		return len(p), nil
 	}
-	if !w.said && !w.broken && w.wanted != nil && w.wanted.Match(text) {
+	if !w.said && !w.broken && w.wanted != nil && w.wanted.Match(w.text) {
 		w.said = true
 		close(w.until)
 	}

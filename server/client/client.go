@@ -129,6 +129,16 @@ type StatusError struct {
 
 func (e *StatusError) Error() string { return e.Message }
 
+// final reports whether asking again changes nothing: the server refuses or has no room, or is not the one whose key
+// was confirmed.
+func final(err error) bool {
+	if status, ok := errors.AsType[*StatusError](err); ok {
+		return status.Code < 500 || status.Code == http.StatusInsufficientStorage
+	}
+	_, other := errors.AsType[*identity.PinError](err)
+	return other
+}
+
 type keyOf struct{}
 
 // WithKey has what is asked for in the context be made once, however often it is asked for with the key: a word that

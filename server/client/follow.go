@@ -12,7 +12,6 @@ import (
 
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/server/doc"
-	"github.com/diskcast/diskcast/server/identity"
 )
 
 // Filter says what to follow: a session, a machine, what a machine does in a session, or, with neither, everything.
@@ -44,7 +43,6 @@ func (c *Client) Follow(ctx context.Context, fl Filter, f func(doc.Line) error, 
 		over, got, err := c.followOnce(ctx, &fl, f)
 		var status *StatusError
 		var mine *callbackError
-		var pin *identity.PinError
 		switch {
 		case over:
 			return nil
@@ -59,7 +57,7 @@ func (c *Client) Follow(ctx context.Context, fl Filter, f func(doc.Line) error, 
 			}
 			broken(err)
 			continue
-		case errors.As(err, &status) && status.Code < 500, errors.As(err, &pin):
+		case final(err):
 			return err
 		}
 		if got {

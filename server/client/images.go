@@ -17,19 +17,17 @@ import (
 	"github.com/diskcast/diskcast/server/library"
 )
 
-// again does f until it works. What the server refuses or has no room for, and what ctx ends, is not tried again.
+// again does f until it works. What is final, and what ctx ends, is not tried again.
 func again(ctx context.Context, o *outage, f func() error) error {
 	for tries := 1; ; tries++ {
 		err := f()
-		var status *StatusError
 		switch {
 		case err == nil:
 			o.over()
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &status) && (status.Code < 500 || status.Code == http.StatusInsufficientStorage),
-			errors.Is(err, image.ErrFormat):
+		case final(err), errors.Is(err, image.ErrFormat):
 			o.over()
 			return err
 		case tries == maxTries:

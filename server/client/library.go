@@ -97,7 +97,7 @@ func (l *Library) Do(ctx context.Context, spec doc.JobSpec, w library.Watch) (*d
 			return nil, ctx.Err()
 		case errors.As(err, &status) && status.Code == http.StatusNotFound && j != nil:
 			j = nil // with the same key: should it be there all the same, it is found
-		case errors.As(err, &status) && status.Code < 500:
+		case final(err):
 			return nil, err
 		}
 		if tries++; tries > maxTries {
@@ -135,7 +135,6 @@ func (l *Library) Wait(ctx context.Context, id string, progress func(done, total
 	j := &doc.Job{ID: id}
 	for tries := 0; ; {
 		next, err := l.follow(ctx, j, progress)
-		var status *StatusError
 		switch {
 		case err == nil && next.Over():
 			return next, jobError(next)
@@ -144,7 +143,7 @@ func (l *Library) Wait(ctx context.Context, id string, progress func(done, total
 			continue
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.As(err, &status) && status.Code < 500:
+		case final(err):
 			return nil, err
 		}
 		if tries++; tries > maxTries {

@@ -21,14 +21,15 @@ import (
 )
 
 func imageNBD(e *env) *cobra.Command {
-	return &cobra.Command{
+	var failFast bool
+	c := &cobra.Command{
 		Use:   "nbd IMAGE SOCKET",
 		Short: "Serve an image as a disk that is read, without writing it out: a network block device",
 		Long: `Serves an image as a network block device on a Unix socket, until interrupted: QEMU and Linux read ` +
 			`it as a disk,
 and nothing is unpacked for it. It cannot be written; QEMU's snapshot=on, or a qcow2 file over it, takes what a machine
 writes. Every chunk is hashed when it is read. What does not pass is an input/output error there, is told here, and
-makes the exit code 4.
+makes the exit code 4; with --fail-fast the program ends then.
 
 Of a server's image, what is read is fetched then. What cannot be fetched within a minute is an input/output error too,
 and makes the exit code 1.`,
@@ -47,9 +48,11 @@ and makes the exit code 1.`,
 				return err
 			}
 			defer im.close()
-			return e.serveNBD(ctx, im, a[0], a[1])
+			return e.serveNBD(ctx, im, a[0], a[1], failFast)
 		},
 	}
+	c.Flags().BoolVar(&failFast, "fail-fast", false, "end with the first read that fails")
+	return c
 }
 
 // maxSocket is how long the name of a Unix socket may be, in bytes (unix(7): sun_path, and its end).
@@ -58,8 +61,8 @@ const maxSocket = 107
 // nbdCache is how many bytes of an image are kept unpacked.
 const nbdCache = 256 << 20
 
-// serveNBD serves an open image until ctx ends.
-func (e *env) serveNBD(ctx context.Context, im *opened, ref, socket string) error {
+// serveNBD serves an open image until ctx ends or, if failFast is set, a read fails.
+func (e *env) serveNBD(ctx context.Context, im *opened, ref, socket string, failFast bool) error {
 	d, err := diskview.New(im)
 	if err != nil {
 		return err
@@ -74,7 +77,11 @@ func (e *env) serveNBD(ctx context.Context, im *opened, ref, socket string) erro
 	if err != nil {
 		return err
 	}
-	f := &nbdFailures{e: e}
+	f := &nbdFailures{e: e, end: func() {}}
+	if failFast {
+		ctx, f.end = context.WithCancel(ctx)
+		defer f.end()
+	}
 	began := time.Now()
 	if e.JSON {
 		err = e.Doc(doc.ImageExported{Image: ref, Digest: im.manifest, Target: socket, Format: "nbd",
@@ -103,6 +110,7 @@ func (e *env) serveNBD(ctx context.Context, im *opened, ref, socket string) erro
 // nbdFailures counts what could not be read, and keeps the first of it, or of what is damaged.
 type nbdFailures struct {
 	e     *env
+	end   func() // called with each that counts
 	mu    sync.Mutex
 	told  int // who reads has heard of so many
 	worst error
@@ -114,6 +122,7 @@ func (f *nbdFailures) add(err error, told bool) {
 	if !told && !damaged {
 		return
 	}
+	defer f.end()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if told {

@@ -187,7 +187,7 @@ func TestImageNBDUnread(t *testing.T) {
 		}
 		socket := filepath.Join(shortDir(t), "s")
 		ended := make(chan error, 1)
-		go func() { ended <- e.serveNBD(ctx, &opened{Source: source}, "debian", socket) }()
+		go func() { ended <- e.serveNBD(ctx, &opened{Source: source}, "debian", socket, false) }()
 		if _, err := out.Read(make([]byte, 200)); err != nil {
 			t.Fatal(name, err)
 		}
@@ -232,7 +232,7 @@ func TestImageNBDSaysAtOnce(t *testing.T) {
 	socket := filepath.Join(shortDir(t), "s")
 	ended := make(chan error, 1)
 	go func() {
-		err := e.serveNBD(ctx, &opened{Source: source}, "debian", socket)
+		err := e.serveNBD(ctx, &opened{Source: source}, "debian", socket, false)
 		err2.Close()
 		ended <- err
 	}()

@@ -2,7 +2,6 @@ package up
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/diskcast/diskcast/internal/testenv/awaited"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,23 +42,14 @@ func TestKilled(t *testing.T) {
 	if err == nil {
 		_, err = fmt.Sscan(said, &pid)
 	}
-	child := -1
+	var child *awaited.Process
 	if err == nil {
-		child, err = unix.PidfdOpen(pid, 0)
+		child = awaited.Find(t, pid)
 	}
 	_ = cmd.Process.Kill() // what this test is about
 	_ = cmd.Wait()         // it was killed
 	if err != nil {
 		t.Fatalf("what it runs said %q: %v", said, err)
 	}
-	defer unix.Close(child)
-	fds := []unix.PollFd{{Fd: int32(child), Events: unix.POLLIN}}
-	n := 0
-	for err = unix.EINTR; errors.Is(err, unix.EINTR); { // by a signal of Go's own
-		n, err = unix.Poll(fds, int(patience.Milliseconds()))
-	}
-	if n != 1 || err != nil {
-		t.Errorf("what it ran goes on: %v", err)
-		_ = unix.PidfdSendSignal(child, unix.SIGKILL, nil, 0) // it is in nobody's way then
-	}
+	child.Ends(patience)
 }

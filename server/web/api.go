@@ -194,6 +194,8 @@ func (a *API) failFor(w http.ResponseWriter, r *http.Request, err error) {
 		errors.Is(err, context.Canceled),
 		errors.Is(err, context.DeadlineExceeded):
 		code = http.StatusServiceUnavailable
+	case library.Kind(err) == doc.KindDamaged: // as long as nobody mends it
+		code, kind, err = http.StatusUnprocessableEntity, doc.KindDamaged, library.Advised(err)
 	}
 	a.failWith(w, r, code, err, kind)
 }

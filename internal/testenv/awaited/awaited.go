@@ -1,4 +1,4 @@
-// Package awaited keeps what a program prints while tests wait for something in it.
+// Package awaited is what tests wait for: what a program prints, and the end of what another one has started.
 package awaited
 
 import (
