@@ -1,21 +1,26 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/accel"
 	"github.com/diskcast/diskcast/internal/plain"
@@ -64,7 +69,7 @@ ended that is run then, here, beside the machine. Without, it ends when the mach
 
 The exit code is 0 for what was waited for, the command's when it failed, 4 when the time was over, 2 for a wrong
 command line, and else 1: the console said what --fail waits for, or the machine ended, before the command did; or what
-it said could not be written. A command that is still running then is ended, with all that it has started.
+it said could not be written. A command that is still running then is ended, with all of its process group.
 
 The processor runs the machine's code where a trial shows that this works (nested virtualisation), else QEMU translates
 it, some ten times slower; DISKCAST_ACCEL=kvm or tcg skips the trial.`,
@@ -114,6 +119,8 @@ func (o *runOptions) check() (*machine.Options, error) {
 		return nil, errors.New("--memory is 16 to 1048576 MiB, and --cpus 1 to 256")
 	case o.limit <= 0:
 		return nil, errors.New("--time must be more than nothing")
+	case o.ovmf != "" && o.firmware == "bios":
+		return nil, errors.New("--ovmf is for --firmware uefi")
 	case len(o.command) > 0 && o.until == "":
 		return nil, errors.New("a command needs --until: it is run when the console says that")
 	}
@@ -140,6 +147,9 @@ func (o *runOptions) check() (*machine.Options, error) {
 		if !ok || err != nil || err2 != nil || a == 0 || b == 0 {
 			return nil, fmt.Errorf("--forward %q is not HERE:THERE, two TCP ports", word)
 		}
+		if slices.ContainsFunc(m.Forward, func(f machine.Forward) bool { return f.Here == int(a) }) {
+			return nil, fmt.Errorf("--forward names port %d of this machine twice", a)
+		}
 		m.Forward = append(m.Forward, machine.Forward{Here: int(a), There: int(b)})
 	}
 	return m, nil
@@ -158,19 +168,12 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err err
 			return fmt.Errorf("the command behind -- cannot be run, and no machine was started: %w", err)
 		}
 	}
-	m.Console = newScreen(stdout)
-	if o.serial != "" {
-		f, createErr := os.Create(o.serial)
-		if createErr != nil {
-			return fmt.Errorf("--serial: %w", createErr)
-		}
-		defer func() {
-			if closeErr := f.Close(); closeErr != nil && err == nil {
-				err = fmt.Errorf("--serial: %w", closeErr)
-			}
-		}()
-		m.Console = f
+	if err := o.free(ctx, m); err != nil {
+		return err
 	}
+	// A reader of the standard output that goes away is a console that cannot be written; the signal would end all.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+	m.Console = newScreen(stdout)
 	m.Warn = func(err error) {
 		fmt.Fprintln(stderr, "mkimage: the console's words are not kept any more; the machine runs on:", err)
 	}
@@ -188,6 +191,13 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err err
 	} else if err := o.look(m); err != nil {
 		return fmt.Errorf("--disk: %w", err)
 	}
+	if o.ovmf != "" && o.firmware == "" {
+		o.firmware = "uefi"
+	}
+	if o.ovmf != "" && o.firmware != "uefi" {
+		return fmt.Errorf("--ovmf is UEFI firmware, and %s starts by %s: leave it out, or add --firmware uefi",
+			cmp.Or(o.image, o.disk), o.firmware)
+	}
 	if o.firmware == "uefi" {
 		if m.UEFI, err = findOVMF(o.ovmf); err != nil {
 			return err
@@ -195,6 +205,18 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err err
 	}
 	if m.Accel, err = accel.Choose(ctx); err != nil {
 		return err
+	}
+	if o.serial != "" { // now, since all else is there
+		f, createErr := o.createSerial(m)
+		if createErr != nil {
+			return fmt.Errorf("--serial: %w", createErr)
+		}
+		defer func() {
+			if closeErr := f.Close(); closeErr != nil && err == nil {
+				err = fmt.Errorf("--serial: %w", closeErr)
+			}
+		}()
+		m.Console = f
 	}
 	ctx, cancel := machine.Deadline(ctx, o.limit)
 	defer cancel()
@@ -222,6 +244,49 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err err
 		say("the command succeeded")
 	}
 	return nil
+}
+
+// free refuses ports that something else has, and a console's file that the machine is made of.
+func (o *runOptions) free(ctx context.Context, m *machine.Options) error {
+	for _, f := range m.Forward {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", f.Here))
+		if err != nil {
+			return fmt.Errorf("--forward %d:%d: %w; name another port (`ss -ltnp` says what has it)", f.Here, f.There, err)
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	return o.overwrites(o.disk)
+}
+
+// overwrites refuses a file for the console that is one of the others, by whatever name.
+func (o *runOptions) overwrites(others ...string) error {
+	st, err := os.Stat(o.serial)
+	if o.serial == "" || err != nil {
+		return nil // it is made
+	}
+	for _, name := range others {
+		if other, err := os.Stat(name); err == nil && os.SameFile(st, other) {
+			return usageError{fmt.Errorf("--serial %s is the file %s, which would be overwritten: name another",
+				o.serial, name)}
+		}
+	}
+	return nil
+}
+
+// createSerial makes the console's file. A pipe that nobody reads is refused.
+func (o *runOptions) createSerial(m *machine.Options) (*os.File, error) {
+	if m.UEFI != nil {
+		if err := o.overwrites(m.UEFI.Code, m.UEFI.Vars); err != nil {
+			return nil, err
+		}
+	}
+	f, err := os.OpenFile(o.serial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NONBLOCK, 0o666)
+	if errors.Is(err, unix.ENXIO) {
+		return nil, fmt.Errorf("%w: nobody reads this pipe", err)
+	}
+	return f, err
 }
 
 // runBeside runs a command in a process group of its own, all of which ends with ctx, or when this program is killed.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,6 +125,12 @@ func TestRunFirmware(t *testing.T) {
 		if err := o.look(m); err != nil || o.firmware != want || m.Format != "raw" {
 			t.Errorf("%q: %q, %q, %v", script, o.firmware, m.Format, err)
 		}
+		if err := os.Truncate(disk, 8<<20); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.look(m); err == nil || !strings.Contains(err.Error(), "truncate -s 16777216 "+disk) {
+			t.Errorf("%q, cut off: %v", script, err)
+		}
 	}
 }
 
@@ -210,6 +217,15 @@ func TestRunCodes(t *testing.T) {
 	need.Tool(t, accel.QEMU)
 	t.Setenv("DISKCAST_ACCEL", "tcg")
 	disk, serial := saying(t), filepath.Join(t.TempDir(), "console.log")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, busy, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		code int
 		want string
@@ -223,6 +239,10 @@ func TestRunCodes(t *testing.T) {
 		{4, "the time is over: 2s", []string{"--until", "never", "--time", "2s"}},
 		{4, "the time is over", []string{"--until", "#", "--time", "6s", "--", "sleep", "60"}},
 		{1, "--ovmf: ", []string{"--firmware", "uefi", "--ovmf", "/nowhere,/nowhere"}},
+		{1, "--ovmf: ", []string{"--ovmf", "/nowhere,/nowhere"}},
+		{2, "--ovmf is for", []string{"--firmware", "bios", "--ovmf", "/nowhere,/nowhere"}},
+		{2, "names port 9 of this machine twice", []string{"--forward", "9:80", "--forward", "9:81"}},
+		{1, "name another port", []string{"--forward", busy + ":80"}},
 	} {
 		args := append([]string{"--disk", disk, "--memory", "32", "--serial", serial}, c.args...)
 		code, text := runMachine(t, args...)
@@ -236,6 +256,72 @@ func TestRunCodes(t *testing.T) {
 	code, text := runMachine(t, "--disk", "/nowhere")
 	if code != 1 || !strings.Contains(text, "--disk: stat /nowhere") {
 		t.Errorf("no disk: code %d, %s", code, text)
+	}
+}
+
+// TestRunOverwrites: what the machine is made of is not the console's file, and without a machine none is written.
+func TestRunOverwrites(t *testing.T) {
+	need.Tool(t, accel.QEMU)
+	t.Setenv("DISKCAST_ACCEL", "tcg")
+	disk := saying(t)
+	dir := t.TempDir()
+	hard, soft, log, pipe := filepath.Join(dir, "hard"), filepath.Join(dir, "soft"), filepath.Join(dir, "log"),
+		filepath.Join(dir, "pipe")
+	was, err := os.ReadFile(disk)
+	err = errors.Join(err, os.Link(disk, hard), os.Symlink(disk, soft), unix.Mkfifo(pipe, 0o600),
+		os.WriteFile(log, []byte("of yesterday"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{disk, hard, soft} {
+		code, text := runMachine(t, "--disk", disk, "--serial", name, "--until", "#", "--time", "1m")
+		if code != 2 || !strings.Contains(text, "would be overwritten") {
+			t.Errorf("--serial %s: code %d, %s", name, code, text)
+		}
+	}
+	if is, err := os.ReadFile(disk); err != nil || !bytes.Equal(is, was) {
+		t.Errorf("the disk is not as it was: %v", err)
+	}
+	if code, text := runMachine(t, "--disk", disk, "--serial", pipe, "--until", "#"); code != 1 ||
+		!strings.Contains(text, "nobody reads this pipe") {
+		t.Errorf("a pipe: code %d, %s", code, text)
+	}
+	if code, text := runMachine(t, "--disk", "/nowhere", "--serial", log); code != 1 {
+		t.Errorf("no disk: code %d, %s", code, text)
+	}
+	if text, err := os.ReadFile(log); err != nil || string(text) != "of yesterday" {
+		t.Errorf("without a machine the last log is %q, %v", text, err)
+	}
+}
+
+// TestRunReaderGone: who reads the console goes away; the machine runs on, that is told, and nothing is left.
+func TestRunReaderGone(t *testing.T) {
+	need.Tool(t, accel.QEMU)
+	temp := t.TempDir()
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Close()
+	program := filepath.Join(temp, "program")
+	self, err := os.Executable()
+	if err == nil {
+		err = os.Symlink(self, program)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "run", "--disk", saying(t), "--memory", "32", "--until", "#", "--time", "1m")
+	cmd.Env = append(os.Environ(), "DISKCAST_ACCEL=tcg", "TMPDIR="+temp)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = in, &said
+	err = cmd.Run()
+	in.Close()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(said.String(), "the machine runs on: ") {
+		t.Errorf("%v: %s", err, &said)
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

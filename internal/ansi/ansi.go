@@ -37,12 +37,16 @@ const (
 // maxSequence bounds a control sequence, in bytes; a longer one is dropped.
 const maxSequence = 64
 
+// maxWords is how much of the end of a string is kept, in bytes, in case it is none.
+const maxWords = 4 << 10
+
 // Filter makes a stream harmless, wherever it is cut. The zero value gives text.
 type Filter struct {
 	Form Form
 
 	state state
 	seq   []byte // of a sequence so far
+	words []byte // of a string so far
 	part  []byte // of a rune so far
 }
 
@@ -95,30 +99,46 @@ func (f *Filter) byte(c byte, out *bytes.Buffer) {
 	f.inSequence(c, out)
 }
 
-// inWords passes over a string, which BEL ends too. One that was never ended does not hide the next line.
+// inWords passes over a string, which BEL ends too. One that was never ended is text after all: a kernel that panics
+// writes into what another program had begun to say.
 func (f *Filter) inWords(c byte, out *bytes.Buffer) {
 	switch {
-	case c == '\n':
-		f.state = ground
+	case c == '\n', f.state == wordsEsc && c != '\\' && c != esc: // the line's end, or another sequence
+		f.unended(out)
+		if c != '\n' {
+			f.state, f.seq = escape, append(f.seq[:0], esc)
+		}
 		f.byte(c, out)
+	case c == 0x07, f.state == wordsEsc && c == '\\':
+		f.state = ground
+	case c == esc:
+		f.state = wordsEsc
 	case f.state == system && c == 'R': // console_codes(4): ESC ] R is the whole
 		f.state = ground
 	case f.state == system && c == 'P':
 		f.state, f.seq = palette, f.seq[:0]
-	case f.state == palette && c != esc && c != 0x07:
+	case f.state == palette:
 		if f.seq = append(f.seq, c); len(f.seq) == 7 {
 			f.state = ground
 		}
-	case c == 0x07, f.state == wordsEsc && c == '\\':
-		f.state = ground
-	case f.state == wordsEsc && c != esc: // another sequence begins: the string was never ended
-		f.state, f.seq = escape, append(f.seq[:0], esc)
-		f.byte(c, out)
-	case c == esc:
-		f.state = wordsEsc
-	case f.state == system:
+	default:
 		f.state = words
+		if len(f.words) == maxWords {
+			f.words = append(f.words[:0], f.words[maxWords/2:]...)
+		}
+		f.words = append(f.words, c)
 	}
+}
+
+// unended gives what was taken for a string as text.
+func (f *Filter) unended(out *bytes.Buffer) {
+	f.state = ground
+	for _, c := range f.words {
+		if c >= ' ' || c == '\t' {
+			f.byte(c, out)
+		}
+	}
+	f.words = f.words[:0]
 }
 
 // inSequence takes a byte from 0x20 on behind ESC.
@@ -136,9 +156,9 @@ func (f *Filter) inSequence(c byte, out *bytes.Buffer) {
 		case c == '[':
 			f.state = control
 		case c == ']':
-			f.state = system
+			f.state, f.words = system, f.words[:0]
 		case c == 'P' || c == 'X' || c == '^' || c == '_':
-			f.state = words
+			f.state, f.words = words, f.words[:0]
 		case c < 0x30:
 			f.state = between
 		default:

@@ -133,14 +133,22 @@ func open(ctx context.Context, path string, o Options) (Disk, error) {
 }
 
 // InPlace opens a regular file that is read in place: a raw disk, or a qcow2 file that names no other file. All else is
-// refused with ErrFormat and how to get at the disk in it. The disk closes f; without one f stays open.
+// refused with ErrFormat and how to get at the disk in it, and a disk that was cut with a *CutError. The disk closes f;
+// without one f stays open.
 func InPlace(f *os.File) (Disk, error) {
 	d, err := openFile(f)
 	if err == nil && d == nil {
 		err = fmt.Errorf("%w: it is neither a raw disk nor a qcow2 file; `diskcast image import` takes it, or unpack "+
 			"it first", ErrFormat)
 	}
-	return d, err
+	if err != nil {
+		return nil, err
+	}
+	if want := tableEnd(d, DefaultMaxSize); want > d.Size() { // d has nothing but f
+		return nil, fmt.Errorf("%w; if they are zeros, `truncate -s %d %s` adds them", &CutError{d.Size(), want}, want,
+			f.Name())
+	}
+	return d, nil
 }
 
 // openFile opens what is read in place. Both results are nil for a stream.
@@ -199,7 +207,7 @@ func unpackTo(stream io.Reader, d sink) (format string, err error) {
 	case k.name == "tar":
 		format, err = untar(in, d)
 	case k.name == "qcow2" && compressed == "":
-		err = fmt.Errorf("%w: it is a qcow2 file in pieces; join them first with `cat IN.* > OUT`, and import OUT",
+		err = fmt.Errorf("%w: it is a qcow2 file in pieces; join them first with `cat IN.* > OUT`, and take OUT",
 			ErrFormat)
 	case k.name == "qcow2" || k.stream() && decompressors[k.name] != nil:
 		err = fmt.Errorf("%w: its format is %s inside of %s; %s", ErrFormat, k.what, compressed,

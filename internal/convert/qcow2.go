@@ -78,7 +78,7 @@ func (q *qcow2) header() error {
 	case be.Uint32(head[32:]) != 0:
 		return fmt.Errorf("%w: it is encrypted; decrypt it with `qemu-img convert --object secret,id=k,file=KEYFILE "+
 			"--image-opts "+
-			"driver=qcow2,encrypt.key-secret=k,file.filename=IN -O raw OUT`, and import OUT", ErrFormat)
+			"driver=qcow2,encrypt.key-secret=k,file.filename=IN -O raw OUT`, and take OUT", ErrFormat)
 	case q.bits < 9 || q.bits > 21:
 		return fmt.Errorf("clusters of 2^%d bytes", q.bits)
 	case q.size < 1:

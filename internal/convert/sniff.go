@@ -21,8 +21,8 @@ type kind struct {
 }
 
 const (
-	unpackFirst  = "unpack it with `%s`, and import OUT"
-	convertFirst = "convert it with `%s`, and import OUT"
+	unpackFirst  = "unpack it with `%s`, and take OUT"
+	convertFirst = "convert it with `%s`, and take OUT"
 	captureFirst = "%s, and capture that disk"
 )
 
