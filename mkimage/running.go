@@ -251,7 +251,8 @@ func (o *runOptions) free(ctx context.Context, m *machine.Options) error {
 	for _, f := range m.Forward {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", f.Here))
 		if err != nil {
-			return fmt.Errorf("--forward %d:%d: %w; name another port (`ss -ltnp` says what has it)", f.Here, f.There, err)
+			return fmt.Errorf("--forward %d:%d: %w; name another port (`ss -ltnp` says what has it)",
+				f.Here, f.There, err)
 		}
 		if err := l.Close(); err != nil {
 			return err
