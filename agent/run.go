@@ -9,9 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/netip"
-	"net/url"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -73,7 +70,8 @@ func parseArgs(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.cmdline, "cmdline", "/proc/cmdline", "kernel command line `file`")
 	f.BoolVar(&o.noNetwork, "no-network", false, "leave the network as it is")
 	f.BoolVar(&o.noBoot, "no-boot", false, "never restart the machine")
-	f.BoolVar(&o.afterStdin, "after-stdin", false, "wait for the end of the standard input before anything is done")
+	f.BoolVar(&o.afterStdin, "after-stdin", false,
+		"the drivers are loaded at the end of the standard input: wait for it with all that is not the network's")
 	f.Func("disk", "offer only this disk or `file`; may be given several times", func(v string) error {
 		o.disks = append(o.disks, v)
 		return nil
@@ -110,11 +108,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return whatBoots(ctx, o.whatBoots, passphrase, slog.New(slog.DiscardHandler), stdout)
 	}
-	if o.afterStdin {
-		if err := ends(ctx, stdin); err != nil {
-			return err
-		}
-	}
 	cmdline, err := os.ReadFile(o.cmdline)
 	if err != nil {
 		return fmt.Errorf("kernel command line: %w", err)
@@ -127,7 +120,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	a := &agent{o: o, began: time.Now(), settings: settings, pin: pin, boot: newBoot(),
+	if !o.afterStdin {
+		stdin = strings.NewReader("")
+	}
+	a := &agent{o: o, drivers: ended(stdin), settings: settings, pin: pin, boot: newBoot(),
 		inventory: &inventory.Reader{Root: "/", Addrs: network.Addrs}}
 	a.disks = &disk.Hardware{Inventory: a.inventory, Only: o.disks}
 	a.contents = contents.New(contents.Options{List: a.disks.List, Open: contents.File, InUse: a.disks.InUse,
@@ -150,25 +146,21 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return a.run(ctx)
 }
 
-// ends waits for the end of a reader, or of ctx.
-func ends(ctx context.Context, r io.Reader) error {
-	end := make(chan error, 1)
+// ended returns a channel that is closed at the end of a reader.
+func ended(r io.Reader) <-chan struct{} {
+	end := make(chan struct{})
 	go func() { // ends with r, or the program
-		_, err := io.Copy(io.Discard, r)
-		end <- err
+		defer close(end)
+		_, _ = io.Copy(io.Discard, r) // who breaks off has ended
 	}()
-	select {
-	case err := <-end:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return end
 }
 
 // agent is the program with its parts.
 type agent struct {
-	began     time.Time
+	began     time.Time // when the drivers were loaded
 	o         *options
+	drivers   <-chan struct{} // closed when they are loaded
 	settings  *site.Settings
 	pin       client.Pin
 	boot      string
@@ -188,16 +180,6 @@ type agent struct {
 	screen    *screen.Screen
 }
 
-// literal is the address in a URL that has one and no name; else invalid.
-func literal(server string) netip.Addr {
-	u, err := url.Parse(server)
-	if err != nil {
-		return netip.Addr{}
-	}
-	a, _ := netip.ParseAddr(u.Hostname()) // what is a name is no address
-	return a
-}
-
 // newBoot is a name for this start of the agent, so that the server can tell it from the last one.
 func newBoot() string {
 	var b [16]byte
@@ -215,13 +197,14 @@ func sinceBoot() time.Duration {
 }
 
 func (a *agent) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	usual := debug.SetGCPercent(hasteGC)
 	a.log.Info("diskcast agent", "version", version(), "server", a.settings.Server)
 	if !a.o.noBoot {
 		mountFilesystems(a.log)
 	}
 	memory := limitMemory(a.inventory)
-	a.lacks()
 	var err error
 	a.client, err = client.New(client.Options{Server: a.settings.Server, Pin: a.pin, Hello: a.hello,
 		Beat: a.lives, Log: a.log})
@@ -231,6 +214,12 @@ func (a *agent) run(ctx context.Context) error {
 	for _, w := range a.settings.Warnings {
 		a.log.Warn(w)
 	}
+	connected := a.online(ctx)
+	if err := waitFor(ctx, a.drivers); err != nil {
+		return err
+	}
+	a.began = time.Now()
+	a.lacks()
 	if err := a.watch(ctx); err != nil {
 		return err
 	}
@@ -238,14 +227,7 @@ func (a *agent) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	nic, card, waited := "", "", time.Duration(0)
 	if !a.o.noNetwork {
-		linux := &network.Linux{ResolvConf: "/etc/resolv.conf", Log: a.log, Server: literal(a.settings.Server)}
-		if a.o.noBoot {
-			linux.ResolvConf = "" // it belongs to whoever else lives on this machine
-		}
-		link, err := network.Up(ctx, network.Options{
-			System:  linux,
-			BootMAC: a.settings.BootMAC, Wiring: a.settings.Wiring, Reach: a.reach, Log: a.log,
-		})
+		link, err := connected()
 		if err != nil {
 			return err
 		}
@@ -360,21 +342,4 @@ func (a *agent) greeting() string {
 		words += "; " + inv.Problem
 	}
 	return words
-}
-
-// reach tells whether the server's port answers.
-func (a *agent) reach(ctx context.Context) error {
-	u, err := url.Parse(a.settings.Server)
-	if err != nil {
-		return err
-	}
-	host := u.Host
-	if u.Port() == "" {
-		host = net.JoinHostPort(u.Hostname(), "443")
-	}
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", host)
-	if err != nil {
-		return err
-	}
-	return c.Close()
 }

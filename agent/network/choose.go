@@ -64,11 +64,15 @@ func candidates(nics []Interface) []candidate {
 }
 
 // watchNICs gives the interfaces to look, now and after each change, until it has what it waits for, and to late each
-// time that the wait is over, which may be content with what there is.
+// time that the wait is over, which may be content with what there is. The wait begins when the drivers are loaded.
 func watchNICs(ctx context.Context, o *Options, changed <-chan struct{}, wait time.Duration,
 	look, late func([]Interface) bool) error {
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
+	drivers := o.Drivers
+	if drivers != nil {
+		timeout.Stop()
+	}
 	for {
 		nics, err := o.System.Interfaces()
 		if err != nil {
@@ -81,6 +85,9 @@ func watchNICs(ctx context.Context, o *Options, changed <-chan struct{}, wait ti
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-changed:
+		case <-drivers:
+			drivers = nil
+			timeout.Reset(wait)
 		case <-timeout.C:
 			if late(nics) {
 				return nil

@@ -57,6 +57,8 @@ type System interface {
 // Options of Up.
 type Options struct {
 	System System
+	// Drivers is closed when the drivers of all NICs are loaded; nil: they are. Until then the boot NIC is waited for.
+	Drivers <-chan struct{}
 	// BootMAC is the NIC that the node booted from; nil when nobody said.
 	BootMAC net.HardwareAddr
 	// Wiring is what the site says of VLANs, bonds and addresses.

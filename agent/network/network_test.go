@@ -20,11 +20,23 @@ func lease(addr string) *Lease { return &Lease{Addr: netip.MustParsePrefix(addr)
 // bring runs Up in a bubble of time and returns the link, what was logged, and how long it took.
 func bring(t *testing.T, f *Fake, o Options, meanwhile func()) (link *Link, log string, took time.Duration) {
 	t.Helper()
+	return bringBeside(t, f, o, 0, meanwhile)
+}
+
+// bringBeside is bring while drivers are loaded for so long.
+func bringBeside(t *testing.T, f *Fake, o Options, load time.Duration, meanwhile func()) (link *Link, log string,
+	took time.Duration) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		var buf bytes.Buffer
 		o.System, o.Log = f, slog.New(slog.NewTextHandler(&buf, nil))
+		if load > 0 {
+			drivers := make(chan struct{})
+			o.Drivers = drivers
+			time.AfterFunc(load, func() { close(drivers) })
+		}
 		if meanwhile != nil {
 			go meanwhile()
 		}
@@ -64,6 +76,33 @@ func TestBootNICComesLate(t *testing.T) {
 	if link.Name != "eth1" || took != 5*time.Second ||
 		!strings.Contains(log, "waiting for the NIC that the node booted from") {
 		t.Errorf("%s after %v\n%s", link.Name, took, log)
+	}
+}
+
+// TestBootNICBesideDrivers: as long as drivers are loaded, the boot NIC is waited for, and no other is taken.
+func TestBootNICBesideDrivers(t *testing.T) {
+	const load = 90 * time.Second
+	for name, c := range map[string]struct {
+		at   time.Duration // when it comes
+		want string
+		took time.Duration
+	}{
+		"beside": {70 * time.Second, "eth1", 70 * time.Second},
+		"behind": {load + 10*time.Second, "eth1", load + 10*time.Second},
+		"never":  {time.Hour, "eth0", load + 20*time.Second},
+	} {
+		f := &Fake{}
+		first := Interface{Name: "eth0", MAC: mac(1), Carrier: true}
+		f.Set([]Interface{first}, map[string]*Lease{"eth0": lease("10.0.0.1/24")})
+		link, log, took := bringBeside(t, f, Options{BootMAC: mac(2)}, load, func() {
+			time.AfterFunc(c.at, func() {
+				f.Set([]Interface{first, {Name: "eth1", MAC: mac(2), Carrier: true}},
+					map[string]*Lease{"eth1": lease("10.0.1.1/24")})
+			})
+		})
+		if link.Name != c.want || took != c.took {
+			t.Errorf("%s: %s after %v, want %s after %v\n%s", name, link.Name, took, c.want, c.took, log)
+		}
 	}
 }
 
