@@ -126,8 +126,13 @@ func all(docs []document) ([]Machine, error) {
 	var silent []string
 	for i, d := range docs {
 		inv := &d.Inventory
-		name := plain.Line(cmp.Or(d.Name, d.Machine, d.ID, fmt.Sprintf("machine %d", i+1)), maxName)
+		called := cmp.Or(d.Name, d.Machine, d.ID)
+		name := plain.Line(cmp.Or(called, fmt.Sprintf("machine %d", i+1)), maxName)
 		inv.BoundHardware()
+		if called == "" && inv.Hardware == nil {
+			return nil, fmt.Errorf("document %d in it is not of a machine; `diskcast machine inventory` prints what is "+
+				"read", i+1)
+		}
 		if inv.Hardware == nil || len(inv.Hardware.Devices) == 0 {
 			silent = append(silent, name)
 			continue

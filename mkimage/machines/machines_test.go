@@ -176,6 +176,9 @@ func TestReadRefuses(t *testing.T) {
 		"UTF-16":            {"\xff\xfe[\x00]\x00", "it is in UTF-16"},
 		"UTF-16, the other": {"\xfe\xff\x00[\x00]", "it is in UTF-16"},
 		"another list":      {`["a"]`, "diskcast machine inventory"},
+		"no machine":        {`{}`, "document 1 in it is not of a machine; `diskcast machine inventory`"},
+		"null":              {"null", "document 1 in it is not of a machine"},
+		"a list of its own": {inventory + `{"machines":[]}`, "document 3 in it is not of a machine"},
 		"no hardware": {`{"id":"x","inventory":{"memory":1}} [{"machine":"m7"}]`,
 			"x, m7: nothing is known of the hardware"},
 	} {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -72,7 +74,7 @@ func (e *env) serveNBD(ctx context.Context, im *opened, ref, socket string, fail
 	l, err := net.Listen("unix", socket)
 	unix.Umask(old)
 	if errors.Is(err, unix.EADDRINUSE) {
-		return existsError(socket)
+		return takenSocket(socket)
 	}
 	if err != nil {
 		return err
@@ -105,6 +107,23 @@ func (e *env) serveNBD(ctx context.Context, im *opened, ref, socket string, fail
 		return fmt.Errorf("who read %s was gone before this was known: %w", ref, f.worst)
 	}
 	return nil
+}
+
+// takenSocket says what a name is taken by: a socket stays behind when its program is killed.
+func takenSocket(socket string) error {
+	st, err := os.Lstat(socket)
+	if err != nil || st.Mode().Type() != fs.ModeSocket {
+		return existsError(socket)
+	}
+	c, err := net.Dial("unix", socket)
+	switch {
+	case err == nil:
+		c.Close()
+		return fmt.Errorf("%s: another program listens there: name another socket", socket)
+	case errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("%s is a socket that no program listens at any more: remove it (`rm %s`)", socket, socket)
+	}
+	return existsError(socket)
 }
 
 // nbdFailures counts what could not be read, and keeps the first of it, or of what is damaged.

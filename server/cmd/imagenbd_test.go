@@ -101,7 +101,19 @@ func TestImageNBD(t *testing.T) {
 	}
 	if code, _, said := s.run(append([]string{"image", "nbd", "debian", raw}, s.here()...)...); code != exitFailed ||
 		!strings.Contains(said, "exists: remove it") {
-		t.Errorf("a socket that is a file: exit %d, %s", code, said)
+		t.Errorf("a socket's name that is a file: exit %d, %s", code, said)
+	}
+	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "left"), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.SetUnlinkOnClose(false)
+	for _, want := range []string{"another program listens there", "listens at any more: remove it"} {
+		if code, _, said := s.run(append([]string{"image", "nbd", "debian", filepath.Join(dir, "left")},
+			s.here()...)...); code != exitFailed || !strings.Contains(said, want) {
+			t.Errorf("a socket that is there: exit %d, %s; want %q", code, said, want)
+		}
+		left.Close()
 	}
 	if code, _, said := s.run(append([]string{"image", "nbd", "debian", strings.Repeat("x", 108)},
 		s.here()...)...); code != exitUsage || !strings.Contains(said, "at most 107 bytes") {

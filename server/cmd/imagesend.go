@@ -15,6 +15,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/server/client"
 	"github.com/diskcast/diskcast/server/doc"
+	"github.com/diskcast/diskcast/server/identity"
 	"github.com/diskcast/diskcast/server/library"
 )
 
@@ -98,7 +99,8 @@ func (e *env) captureThere(ctx context.Context, path string, src io.ReaderAt, si
 func (e *env) rest(ctx context.Context, im *client.Import) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := im.Rest(ctx); err != nil {
+	var pin *identity.PinError // of a server that has nothing of this
+	if err := im.Rest(ctx); err != nil && !errors.As(err, &pin) {
 		e.Note("the server was not told that nothing more comes (" + err.Error() +
 			"): it frees no space for 15 minutes")
 	}
