@@ -46,6 +46,9 @@ func (e *DamageError) Error() string {
 		return fmt.Sprintf("%s: blob %s, which chunk %d (disk offset %d) and others are in, is missing: %s", name,
 			e.Blob, e.Chunk, e.Disk, e.Reason)
 	}
+	if e.Chunk < 0 && e.Offset == 0 { // it is about the blob as a whole
+		return fmt.Sprintf("%s: blob %s is damaged: %s", name, e.Blob, e.Reason)
+	}
 	if e.Chunk < 0 {
 		return fmt.Sprintf("%s: blob %s is damaged at offset %d: %s", name, e.Blob, e.Offset, e.Reason)
 	}

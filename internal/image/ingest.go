@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/private"
+	"github.com/diskcast/diskcast/internal/regular"
 )
 
 // Blob describes a blob of an image.
@@ -70,7 +71,7 @@ func (g *Ingest) Have(b Blob) bool {
 		return false
 	}
 	st, err := os.Stat(g.s.blobPath(b.Digest))
-	return err == nil && st.Size() == b.Size
+	return err == nil && st.Mode().IsRegular() && st.Size() == b.Size
 }
 
 // Blob takes one blob unless the store has it, which is not believed before its bytes were hashed: one that is damaged
@@ -163,7 +164,7 @@ func (g *Ingest) fetch(ctx context.Context, b Blob, open func(off int64) (io.Rea
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	return os.Rename(path, g.s.blobPath(b.Digest))
+	return g.s.place(path, b.Digest)
 }
 
 // own opens the file of a blob that is half fetched, and waits while another process or goroutine fetches the same
@@ -172,9 +173,9 @@ func own(ctx context.Context, path string) (*os.File, error) {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, private.FileMode)
+		f, err := regular.OpenFile(path, os.O_RDWR|os.O_CREATE, private.FileMode)
 		if err != nil {
-			return nil, err
+			return nil, noFile(err, "Remove it: the blob is fetched from its beginning then")
 		}
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/regular"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/library"
 )
@@ -22,12 +23,14 @@ func isLayout(path string) (bool, error) {
 		return false, nil // who opens it says why
 	}
 	for _, name := range []string{"oci-layout", "index.json"} {
-		f, err := os.Open(filepath.Join(path, name))
+		f, err := regular.Open(filepath.Join(path, name))
 		switch {
 		case err == nil:
 			if err := f.Close(); err != nil {
 				return false, err
 			}
+		case errors.As(err, new(*regular.Error)):
+			return true, nil // whoever opens the layout says so
 		case errors.Is(err, fs.ErrNotExist) && name == "oci-layout":
 			return false, nil
 		case errors.Is(err, fs.ErrNotExist):
