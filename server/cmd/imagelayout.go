@@ -76,7 +76,7 @@ func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) err
 	bar.Close()
 	var damage *image.DamageError
 	if errors.As(err, &damage) {
-		return &codeError{exitDamage, fmt.Errorf("copy of %s from %s, which is not sound: %w", ref, dir, err)}
+		return notSound(ref, dir, err)
 	}
 	if err != nil {
 		return library.RoomHelp(fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir,
@@ -90,6 +90,13 @@ func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) err
 	_, err = fmt.Fprintf(e.Out, "%s  %s\ncopied from %s in %.1f s, every blob's digest checked\n", c.name, digest, dir,
 		took.Seconds())
 	return err
+}
+
+// notSound is the error for a layout that an image cannot be copied from because it is damaged.
+func notSound(ref, dir string, err error) error {
+	return &codeError{exitDamage, fmt.Errorf("copy of %s from %s, which is not sound: %w; take another copy, or "+
+		"import the same disk there again (`diskcast image import FILE --name NAME --store %s`), by which what is "+
+		"damaged is stored anew", ref, dir, err, dir)}
 }
 
 func onlyImage(st *image.Store) (string, error) {
