@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/regular"
 	"github.com/diskcast/diskcast/internal/volume"
 )
 
@@ -96,7 +96,7 @@ func (c *clonezilla) text(name string) string {
 }
 
 func (c *clonezilla) small(name string) ([]byte, error) {
-	f, err := os.Open(filepath.Join(c.dir, name))
+	f, err := regular.Open(filepath.Join(c.dir, name))
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/diskcast/diskcast/internal/regular"
 	"github.com/diskcast/diskcast/internal/volume"
 )
 
@@ -88,7 +89,7 @@ func open(ctx context.Context, path string, o Options) (Disk, error) {
 		return nil, fmt.Errorf("%w: it is not a regular file", ErrFormat)
 	}
 	if len(pieces) == 1 {
-		f, err := os.Open(pieces[0])
+		f, err := regular.Open(pieces[0])
 		if err != nil {
 			return nil, err
 		}
@@ -259,7 +260,7 @@ func openStream(pieces []string) (io.ReadCloser, error) {
 	var files multiFile
 	var readers []io.Reader
 	for _, name := range pieces {
-		f, err := os.Open(name)
+		f, err := regular.Open(name)
 		if err != nil {
 			files.Close()
 			return nil, err

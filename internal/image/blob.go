@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/diskcast/diskcast/internal/private"
+	"github.com/diskcast/diskcast/internal/regular"
 )
 
 // BlobReader reads one blob.
@@ -28,9 +29,13 @@ func (s *Store) openBlob(digest string) (*os.File, int64, error) {
 	if err := checkDigest(digest); err != nil {
 		return nil, 0, err
 	}
-	f, err := os.Open(s.blobPath(digest))
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := regular.Open(s.blobPath(digest))
+	var other *regular.Error
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, 0, fmt.Errorf("blob %s: %w %s", digest, ErrNotFound, s.dir)
+	case errors.As(err, &other):
+		return nil, 0, &DamageError{Chunk: -1, Blob: digest, Reason: other.What + " is in the place of its file"}
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("blob %s: %w", digest, err)
@@ -120,10 +125,24 @@ func (w *blobWriter) name(digest string) error {
 	if err := errors.Join(w.f.Chmod(private.FileMode), w.f.Sync(), w.f.Close()); err != nil {
 		return fmt.Errorf("flushing blob %s: %w", digest, err)
 	}
-	if err := os.Rename(w.f.Name(), w.s.blobPath(digest)); err != nil {
-		return fmt.Errorf("naming blob %s: %w", digest, err)
+	if err := w.s.place(w.f.Name(), digest); err != nil {
+		return err
 	}
 	w.f = nil
+	return nil
+}
+
+// place gives a file the name of its digest, in place of whatever has it.
+func (s *Store) place(file, digest string) error {
+	path := s.blobPath(digest)
+	if st, err := os.Lstat(path); err == nil && st.IsDir() { // which a file does not replace
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("a directory is in the place of blob %s: move it away: %w", digest, err)
+		}
+	}
+	if err := os.Rename(file, path); err != nil {
+		return fmt.Errorf("naming blob %s: %w", digest, err)
+	}
 	return nil
 }
 
@@ -140,7 +159,7 @@ func (w *blobWriter) abort() {
 // putBlob stores b. A blob that is there already is kept when its bytes are right and replaced when they are not.
 func (s *Store) putBlob(b []byte) (string, error) {
 	digest := Digest(b)
-	if old, err := os.ReadFile(s.blobPath(digest)); err == nil && bytes.Equal(old, b) {
+	if old, err := regular.ReadFile(s.blobPath(digest)); err == nil && bytes.Equal(old, b) {
 		return digest, nil
 	}
 	w, err := s.newBlob()

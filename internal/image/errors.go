@@ -18,6 +18,7 @@ var ErrFormat = errors.New("not a valid image")
 // name says, or that the list of the images is not whole.
 type DamageError struct {
 	Image  string // name or digest of the image
+	Server string // whose store the image is in; empty for one here
 	Chunk  int    // the first chunk that is made of the frame, -1 when the damage is not in a frame
 	Disk   int64  // where that chunk begins on the disk, bytes
 	Blob   string // digest of the blob, when it is known
@@ -39,12 +40,18 @@ func (e *DamageError) Error() string {
 	if name == "" {
 		name = "image"
 	}
+	if e.Server != "" {
+		name += " at " + e.Server
+	}
 	if e.Missing && e.Chunk < 0 {
 		return fmt.Sprintf("%s: blob %s is missing: %s", name, e.Blob, e.Reason)
 	}
 	if e.Missing {
 		return fmt.Sprintf("%s: blob %s, which chunk %d (disk offset %d) and others are in, is missing: %s", name,
 			e.Blob, e.Chunk, e.Disk, e.Reason)
+	}
+	if e.Chunk < 0 && e.Offset == 0 { // it is about the blob as a whole
+		return fmt.Sprintf("%s: blob %s is damaged: %s", name, e.Blob, e.Reason)
 	}
 	if e.Chunk < 0 {
 		return fmt.Sprintf("%s: blob %s is damaged at offset %d: %s", name, e.Blob, e.Offset, e.Reason)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/private"
+	"github.com/diskcast/diskcast/internal/regular"
 )
 
 // Blob describes a blob of an image.
@@ -70,12 +71,13 @@ func (g *Ingest) Have(b Blob) bool {
 		return false
 	}
 	st, err := os.Stat(g.s.blobPath(b.Digest))
-	return err == nil && st.Size() == b.Size
+	return err == nil && st.Mode().IsRegular() && st.Size() == b.Size
 }
 
 // Blob takes one blob unless the store has it, which is not believed before its bytes were hashed: one that is damaged
 // is replaced. open returns the blob's bytes from off on; off is not 0 when an earlier attempt got so far. The blob is
-// in the store only when its size and its digest are right.
+// in the store only when its size and its digest are right: what comes to its end and is another is a *DamageError, and
+// what breaks off is not. progress is told less than nothing where what came before has to come again.
 func (g *Ingest) Blob(ctx context.Context, b Blob, open func(off int64) (io.ReadCloser, error),
 	progress func(n int64)) error {
 	if err := checkDigest(b.Digest); err != nil {
@@ -132,30 +134,29 @@ func (g *Ingest) fetch(ctx context.Context, b Blob, open func(off int64) (io.Rea
 	} else if sound {
 		return os.Remove(path)
 	}
-	h := sha256.New()
-	w := &counter{ctx: ctx, w: io.MultiWriter(f, h), limit: b.Size, progress: progress}
-	// What is there from before counts as if it came now; it is hashed like the rest.
-	old, err := io.Copy(&counter{ctx: ctx, w: h, limit: b.Size, progress: progress}, io.LimitReader(f, b.Size))
+	var told int64
+	count := func(n int64) {
+		if told += n; progress != nil {
+			progress(n)
+		}
+	}
+	began, err := take(ctx, f, b, open, count)
+	if began > 0 && errors.As(err, new(*DamageError)) {
+		// Only what comes in one piece says something of where it comes from.
+		count(-told)
+		if err := f.Truncate(0); err != nil {
+			return err
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, err = take(ctx, f, b, open, count)
+	}
+	if errors.As(err, new(*DamageError)) {
+		_ = os.Remove(path) // there is nothing in it to go on from
+	}
 	if err != nil {
 		return err
-	}
-	w.limit -= old
-	if old < b.Size {
-		r, err := open(old)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(w, r)
-		if err := errors.Join(err, r.Close()); err != nil {
-			return err
-		}
-		if w.limit > 0 {
-			return fmt.Errorf("%w: %d bytes are missing", io.ErrUnexpectedEOF, w.limit)
-		}
-	}
-	if got := "sha256:" + hex.EncodeToString(h.Sum(nil)); got != b.Digest {
-		_ = os.Remove(path) // there is nothing in it to go on from
-		return &DamageError{Chunk: -1, Blob: b.Digest, Length: b.Size, Reason: "what came has the SHA-256 " + got}
 	}
 	if err := f.Truncate(b.Size); err != nil {
 		return err
@@ -163,7 +164,41 @@ func (g *Ingest) fetch(ctx context.Context, b Blob, open func(off int64) (io.Rea
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	return os.Rename(path, g.s.blobPath(b.Digest))
+	return g.s.place(path, b.Digest)
+}
+
+// take brings the blob into the file, behind the bytes that are there, and returns how many those were.
+func take(ctx context.Context, f *os.File, b Blob, open func(off int64) (io.ReadCloser, error),
+	progress func(n int64)) (began int64, err error) {
+	h := sha256.New()
+	// What is there from before counts as if it came now; it is hashed like the rest.
+	began, err = io.Copy(&counter{ctx: ctx, w: h, limit: b.Size, progress: progress}, io.LimitReader(f, b.Size))
+	if err != nil {
+		return began, err
+	}
+	damage := func(reason string, args ...any) error {
+		return &DamageError{Chunk: -1, Blob: b.Digest, Length: b.Size, Reason: fmt.Sprintf(reason, args...)}
+	}
+	if began < b.Size {
+		r, err := open(began)
+		if err != nil {
+			return began, err
+		}
+		w := &counter{ctx: ctx, w: io.MultiWriter(f, h), limit: b.Size - began, progress: progress}
+		_, err = io.Copy(w, r)
+		switch err := errors.Join(err, r.Close()); {
+		case errors.Is(err, errMore):
+			return began, damage("it has more than its %d bytes", b.Size)
+		case err != nil: // a connection that breaks off is one, too
+			return began, err
+		case w.limit > 0:
+			return began, damage("it has %d bytes, not %d", b.Size-w.limit, b.Size)
+		}
+	}
+	if got := "sha256:" + hex.EncodeToString(h.Sum(nil)); got != b.Digest {
+		return began, damage("its bytes have the digest %s, not that of its name", got)
+	}
+	return began, nil
 }
 
 // own opens the file of a blob that is half fetched, and waits while another process or goroutine fetches the same
@@ -172,9 +207,9 @@ func own(ctx context.Context, path string) (*os.File, error) {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, private.FileMode)
+		f, err := regular.OpenFile(path, os.O_RDWR|os.O_CREATE, private.FileMode)
 		if err != nil {
-			return nil, err
+			return nil, noFile(err, "Remove it: the blob is fetched from its beginning then")
 		}
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
@@ -202,6 +237,8 @@ func own(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
+var errMore = errors.New("more bytes come than it has")
+
 // counter passes on at most limit bytes.
 type counter struct {
 	ctx      context.Context
@@ -215,7 +252,7 @@ func (c *counter) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	if int64(len(p)) > c.limit {
-		return 0, errors.New("more bytes come than it has")
+		return 0, errMore
 	}
 	n, err := c.w.Write(p)
 	c.limit -= int64(n)
@@ -297,7 +334,7 @@ func (s *Store) Copy(ctx context.Context, from *Store, ref, name string, progres
 			}
 		})
 		if err != nil {
-			return "", fmt.Errorf("copying image %s: %w", ref, err)
+			return "", m.closer(ctx, err)
 		}
 	}
 	manifest, err := from.readBlob(m.Manifest(), MaxManifest)
@@ -314,6 +351,20 @@ func (s *Store) Copy(ctx context.Context, from *Store, ref, name string, progres
 		}
 	}
 	return g.Commit(manifest, name, created, notes)
+}
+
+// closer is the error of copying the image. Of damage that was found in a blob as a whole it says where that is in the
+// image.
+func (m *Image) closer(ctx context.Context, err error) error {
+	damage, ok := errors.AsType[*DamageError](err)
+	if !ok || damage.File != "" {
+		return fmt.Errorf("copying image %s: %w", m.name, err)
+	}
+	damage.Image = m.name
+	if closer, ok := errors.AsType[*DamageError](m.Verify(ctx, nil)); ok {
+		return closer
+	}
+	return damage
 }
 
 // section reads a blob from off to its end.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/private"
+	"github.com/diskcast/diskcast/internal/regular"
 )
 
 // maxLayoutIndex bounds, in bytes, index.json.
@@ -45,9 +46,9 @@ func (s *Store) create() error {
 
 // checkLayout reports fs.ErrNotExist when dir is not a layout.
 func (s *Store) checkLayout() error {
-	b, err := os.ReadFile(filepath.Join(s.dir, ocispec.ImageLayoutFile))
+	b, err := regular.ReadFile(filepath.Join(s.dir, ocispec.ImageLayoutFile))
 	if err != nil {
-		return err
+		return noFile(err, `put a file with {"imageLayoutVersion":"`+ocispec.ImageLayoutVersion+`"} there`)
 	}
 	var l ocispec.ImageLayout
 	if err := json.Unmarshal(b, &l); err != nil {
@@ -62,9 +63,9 @@ func (s *Store) checkLayout() error {
 
 // readIndex reads index.json.
 func (s *Store) readIndex() (*ocispec.Index, error) {
-	f, err := os.Open(filepath.Join(s.dir, ocispec.ImageIndexFile))
+	f, err := regular.Open(filepath.Join(s.dir, ocispec.ImageIndexFile))
 	if err != nil {
-		return nil, fmt.Errorf("image store: %w", err)
+		return nil, fmt.Errorf("image store: %w", noFile(err, copyBack))
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxLayoutIndex+1))
@@ -91,9 +92,19 @@ func listDamage(b []byte, err error) string {
 	case errors.As(err, &syntax) && syntax.Offset >= int64(len(b)) && err.Error() == "unexpected end of JSON input":
 		what = fmt.Sprintf("it is cut short: the list of the store's images ends in the middle, after %d bytes", len(b))
 	}
-	return what + ". The images' blobs are other files. Put a copy of this file back; if there is none, move it away " +
-		"and import the images again, by which blobs that are sound are not stored a second time, and run `diskcast " +
-		"image gc` only after that"
+	return what + ". The images' blobs are other files. " + copyBack
+}
+
+// copyBack is what can be done about a list of images that is not whole.
+const copyBack = "Put a copy of this file back; if there is none, move it away and import the images again, by which " +
+	"blobs that are sound are not stored a second time, and run `diskcast image gc` only after that"
+
+// noFile turns the error for what lies in the place of a file of the store into damage; next is what can be done.
+func noFile(err error, next string) error {
+	if other, ok := errors.AsType[*regular.Error](err); ok {
+		return &DamageError{Chunk: -1, File: other.Path, Reason: "it is " + other.What + ", and no file. " + next}
+	}
+	return err
 }
 
 // writeIndex replaces index.json. The lock must be held.
@@ -171,15 +182,15 @@ var ErrBusy = errors.New("the store is in use")
 
 // lock takes a lock; how is LOCK_EX or LOCK_SH, or'ed with LOCK_NB. Closing the file lets go.
 func (s *Store) lock(name string, how int) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(s.privateDir(), name), os.O_RDWR|os.O_CREATE, private.FileMode)
+	f, err := regular.OpenFile(filepath.Join(s.privateDir(), name), os.O_RDWR|os.O_CREATE, private.FileMode)
 	if errors.Is(err, fs.ErrNotExist) {
 		// A layout made by another program, or copied without our directory.
 		if err = os.MkdirAll(s.tmpDir(), private.DirMode); err == nil {
-			f, err = os.OpenFile(filepath.Join(s.privateDir(), name), os.O_RDWR|os.O_CREATE, private.FileMode)
+			f, err = regular.OpenFile(filepath.Join(s.privateDir(), name), os.O_RDWR|os.O_CREATE, private.FileMode)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("image store: %w", err)
+		return nil, fmt.Errorf("image store: %w", noFile(err, "Remove it: the lock is made anew"))
 	}
 	for {
 		err = unix.Flock(int(f.Fd()), how)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/diskcast/diskcast/internal/private"
+	"github.com/diskcast/diskcast/internal/regular"
 )
 
 // A store whose disk is full must still be able to give room: removing an image begins with a new list of images, which
@@ -32,7 +33,7 @@ func (s *Store) keepReserve(n int) {
 	if st, err := os.Stat(s.reservePath()); err == nil && st.Size() >= want {
 		return
 	}
-	f, err := os.OpenFile(s.reservePath(), os.O_WRONLY|os.O_CREATE, private.FileMode)
+	f, err := regular.OpenFile(s.reservePath(), os.O_WRONLY|os.O_CREATE, private.FileMode)
 	if err != nil {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/private"
+	"github.com/diskcast/diskcast/internal/regular"
 	"github.com/diskcast/diskcast/internal/rx"
 )
 
@@ -83,7 +84,7 @@ func (g *Stage) load() error {
 	for _, f := range list {
 		k, crc, ok := parseStaged(f.Name())
 		st, err := f.Info()
-		if !ok || err != nil {
+		if !ok || err != nil || !st.Mode().IsRegular() {
 			_ = os.Remove(filepath.Join(g.dir, f.Name())) // not finished
 			continue
 		}
@@ -268,7 +269,7 @@ func (g *Stage) read(k frameKey) ([]byte, error) {
 		return nil, nil
 	}
 	path := filepath.Join(g.dir, stagedName(k, h.crc))
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path)
 	if err == nil && int64(len(b)) == h.length && Checksum(b) == h.crc {
 		return b, nil
 	}

@@ -27,7 +27,7 @@ func again(ctx context.Context, o *outage, f func() error) error {
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case final(err), errors.Is(err, image.ErrFormat):
+		case final(err), errors.Is(err, image.ErrFormat), errors.As(err, new(*image.DamageError)):
 			o.over()
 			return err
 		case tries == maxTries:
@@ -42,11 +42,23 @@ func again(ctx context.Context, o *outage, f func() error) error {
 	}
 }
 
-// Fetch takes an image of the server's into a store here, under the name, which may be empty. Every blob's digest is
-// checked; blobs that are there are not fetched, and what was broken off is taken up where it was.
-func (l *Library) Fetch(ctx context.Context, digest string, to *image.Store, name string, w library.Watch) error {
+// damaged is the error for what came of the server to its end and is not what its digest says. Nothing on the way
+// changes what TLS brings: so it is in the server's store.
+func (l *Library) damaged(ref string, err error) error {
+	damage, ok := errors.AsType[*image.DamageError](err)
+	if ok && damage.File == "" {
+		damage.Image, damage.Server = ref, l.c.base.String()
+		return damage // without what says the same around it
+	}
+	return err
+}
+
+// Fetch takes an image of the server's, which errors call ref, into a store here, under the name, which may be empty.
+// Every blob's digest is checked; blobs that are there are not fetched, and what was broken off is taken up where it
+// was. What is damaged at the server is a *image.DamageError, at once.
+func (l *Library) Fetch(ctx context.Context, ref, digest string, to *image.Store, name string, w library.Watch) error {
 	o := &outage{note: w.Note}
-	manifest, err := l.manifest(ctx, digest, o)
+	manifest, err := l.manifest(ctx, ref, digest, o)
 	if err != nil {
 		return err
 	}
@@ -75,25 +87,31 @@ func (l *Library) Fetch(ctx context.Context, digest string, to *image.Store, nam
 				})
 		})
 		if err != nil {
-			return fmt.Errorf("blob %s: %w", b.Digest, err)
+			return l.damaged(ref, err)
 		}
 	}
 	_, err = in.Commit(manifest, name, time.Now().UTC(), nil)
 	return err
 }
 
-func (l *Library) manifest(ctx context.Context, digest string, o *outage) (b []byte, err error) {
+func (l *Library) manifest(ctx context.Context, ref, digest string, o *outage) ([]byte, error) {
+	return l.whole(ctx, ref, digest, image.MaxManifest, o)
+}
+
+// whole fetches a blob of at most so many bytes and checks it against its digest.
+func (l *Library) whole(ctx context.Context, ref, digest string, most int64, o *outage) (b []byte, err error) {
 	err = again(ctx, o, func() error {
 		body, err := l.blob(ctx, digest, 0)
 		if err != nil {
 			return err
 		}
 		defer body.Close()
-		b, err = io.ReadAll(io.LimitReader(body, image.MaxManifest+1))
+		b, err = io.ReadAll(io.LimitReader(body, most+1))
 		return err
 	})
 	if err == nil && image.Digest(b) != digest {
-		err = fmt.Errorf("manifest %s: the server sent another one: %w", digest, image.ErrFormat)
+		err = l.damaged(ref, &image.DamageError{Chunk: -1, Blob: digest, Length: int64(len(b)),
+			Reason: "its bytes have the digest " + image.Digest(b) + ", not that of its name"})
 	}
 	return b, err
 }

@@ -24,7 +24,7 @@ type Image struct {
 // ctx. note, which may be nil, is told of connections that break: once, every 30 s, and when the server answers again.
 func (l *Library) OpenImage(ctx context.Context, name, manifest string, note func(string)) (*Image, error) {
 	out := &outage{note: note}
-	b, err := l.manifest(ctx, manifest, out)
+	b, err := l.manifest(ctx, name, manifest, out)
 	if err != nil {
 		return nil, err
 	}
@@ -53,24 +53,11 @@ func (l *Library) OpenImage(ctx context.Context, name, manifest string, note fun
 }
 
 // whole fetches a blob and checks it against its digest.
-func (m *Image) whole(b image.Blob, most int64) (raw []byte, err error) {
+func (m *Image) whole(b image.Blob, most int64) ([]byte, error) {
 	if b.Size <= 0 || b.Size > most {
 		return nil, fmt.Errorf("blob %s has %d bytes: %w", b.Digest, b.Size, image.ErrFormat)
 	}
-	err = again(m.ctx, m.out, func() error {
-		body, err := m.l.blob(m.ctx, b.Digest, 0)
-		if err != nil {
-			return err
-		}
-		defer body.Close()
-		raw, err = io.ReadAll(io.LimitReader(body, b.Size+1))
-		return err
-	})
-	if err == nil && image.Digest(raw) != b.Digest {
-		err = fmt.Errorf("blob %s: the server sent other bytes, its store is damaged (`diskcast image verify` there): "+
-			"%w", b.Digest, image.ErrFormat)
-	}
-	return raw, err
+	return m.l.whole(m.ctx, m.name, b.Digest, b.Size, m.out)
 }
 
 // Name is what errors call the image.
@@ -88,7 +75,7 @@ func (m *Image) Index() *image.Index { return m.index }
 // Damage is the error for a frame that is not what the index says.
 func (m *Image) Damage(frame int, reason string) *image.DamageError {
 	e := m.index.Damage(frame, reason)
-	e.Image = m.name
+	e.Image, e.Server = m.name, m.l.c.base.String()
 	return e
 }
 

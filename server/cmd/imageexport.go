@@ -106,6 +106,9 @@ func (e *env) exportHere(ctx context.Context, x exported) (*doc.ImageExported, e
 	bar := e.Progress("copying " + im.Name())
 	_, err = to.Copy(ctx, st, im.Manifest(), layoutName(&x, im.Manifest()), bar.Update)
 	bar.Close()
+	if damage := (*image.DamageError)(nil); errors.As(err, &damage) && damage.Image == im.Manifest() {
+		damage.Image = x.ref
+	}
 	for _, b := range im.Blobs() {
 		r.Bytes += b.Size
 	}
@@ -140,7 +143,7 @@ func (e *env) exportThere(ctx context.Context, x exported) (*doc.ImageExported, 
 		return nil, err
 	}
 	bar := e.Progress("fetching " + x.ref)
-	err = c.Library().Fetch(ctx, im.Digest, st, name, library.Watch{Progress: bar.Update, Note: e.Note})
+	err = c.Library().Fetch(ctx, x.ref, im.Digest, st, name, library.Watch{Progress: bar.Update, Note: e.Note})
 	bar.Close()
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/image"
+	"github.com/diskcast/diskcast/internal/regular"
 	"github.com/diskcast/diskcast/server/doc"
 	"github.com/diskcast/diskcast/server/library"
 )
@@ -22,12 +23,14 @@ func isLayout(path string) (bool, error) {
 		return false, nil // who opens it says why
 	}
 	for _, name := range []string{"oci-layout", "index.json"} {
-		f, err := os.Open(filepath.Join(path, name))
+		f, err := regular.Open(filepath.Join(path, name))
 		switch {
 		case err == nil:
 			if err := f.Close(); err != nil {
 				return false, err
 			}
+		case errors.As(err, new(*regular.Error)):
+			return true, nil // whoever opens the layout says so
 		case errors.Is(err, fs.ErrNotExist) && name == "oci-layout":
 			return false, nil
 		case errors.Is(err, fs.ErrNotExist):
@@ -73,7 +76,7 @@ func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) err
 	bar.Close()
 	var damage *image.DamageError
 	if errors.As(err, &damage) {
-		return &codeError{exitDamage, fmt.Errorf("copy of %s from %s, which is not sound: %w", ref, dir, err)}
+		return notSound(ref, dir, err)
 	}
 	if err != nil {
 		return library.RoomHelp(fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir,
@@ -87,6 +90,13 @@ func (e *env) importLayout(ctx context.Context, dir string, c *captureFlags) err
 	_, err = fmt.Fprintf(e.Out, "%s  %s\ncopied from %s in %.1f s, every blob's digest checked\n", c.name, digest, dir,
 		took.Seconds())
 	return err
+}
+
+// notSound is the error for a layout that an image cannot be copied from because it is damaged.
+func notSound(ref, dir string, err error) error {
+	return &codeError{exitDamage, fmt.Errorf("copy of %s from %s, which is not sound: %w; take another copy, or "+
+		"import the same disk there again (`diskcast image import FILE --name NAME --store %s`), by which what is "+
+		"damaged is stored anew", ref, dir, err, dir)}
 }
 
 func onlyImage(st *image.Store) (string, error) {

@@ -177,7 +177,7 @@ func (e *env) sendLayout(ctx context.Context, from *image.Store, ref, dir string
 	var damage *image.DamageError
 	if errors.As(err, &damage) {
 		e.rest(ctx, im)
-		return &codeError{exitDamage, fmt.Errorf("copy of %s from %s, which is not sound: %w", ref, dir, err)}
+		return notSound(ref, dir, err)
 	}
 	if err != nil {
 		e.rest(ctx, im)

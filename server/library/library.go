@@ -80,10 +80,14 @@ func Advised(err error) error {
 	if image.CheckName(name) != nil {
 		name = "NAME" // it was asked for by its digest
 	}
-	return &advice{fmt.Errorf("%w; import or capture the same disk again (`diskcast image import FILE --name %s`), "+
+	where := ""
+	if damage.Server != "" {
+		where = " --server " + damage.Server
+	}
+	return &advice{fmt.Errorf("%w; import or capture the same disk again (`diskcast image import FILE --name %s%s`), "+
 		"or fetch the image again from a sound copy "+
-		"(`diskcast image import DIR --image %s --name %s`, `diskcast image pull`): what is damaged is then stored "+
-		"anew", err, name, damage.Image, name)}
+		"(`diskcast image import DIR --image %s --name %s%s`, `diskcast image pull`): what is damaged is then stored "+
+		"anew", err, name, where, damage.Image, name, where)}
 }
 
 // advice is an error with what can be done about it.
