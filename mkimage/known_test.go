@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/diskcast/diskcast/internal/accel"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/server/cmd"
 	"github.com/diskcast/diskcast/server/identity"
@@ -24,6 +25,8 @@ func TestMain(m *testing.M) {
 	case "diskcast":
 	case "program":
 		main()
+	case accel.QEMU:
+		emulator(os.Args[1:])
 	case "maker":
 		maker(os.Args[1], os.Args[2], os.Args[3])
 	default:
@@ -57,17 +60,24 @@ func diskcastInPath(t *testing.T) (program string) {
 // hello is what a node's agent says of itself; hardware is a document, or nothing.
 func hello(t *testing.T, s *server, n int, hardware string) {
 	t.Helper()
+	if err := say("https://127.0.0.1:"+s.port, n, hardware); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func say(server string, n int, hardware string) error {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	body := fmt.Sprintf(`{"v":1,"boot":"b%d","agent":"test","inventory":{"memory":268435456,"firmware":"bios",
 		"nics":[{"mac":"52:54:00:00:00:0%[1]d","boot":true}]%s}}`, n, hardware)
-	r, err := client.Post("https://127.0.0.1:"+s.port+"/v1/node/hello", "application/json", strings.NewReader(body))
+	r, err := client.Post(server+"/v1/node/hello", "application/json", strings.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer r.Body.Close()
 	if r.StatusCode != http.StatusOK {
-		t.Fatalf("hello: %s", r.Status)
+		return fmt.Errorf("hello: %s", r.Status)
 	}
+	return nil
 }
 
 // TestForServer asks a real server for the hardware of its machines, with a token of a file, and with a login; who has

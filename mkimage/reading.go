@@ -63,7 +63,8 @@ func inspectCommand() *cobra.Command {
 	var asJSON bool
 	c := reader("inspect DIR", "Say what is in a boot directory", `Says what is in a boot directory: kernel, modules, `+
 		`firmware, the site's settings, boot
-loaders and who signed them, sizes, and the memory that a node needs. Nothing is checked: see mkimage verify.`,
+loaders and who signed them, sizes, the memory that a node needs, and which files are not as the manifest has them. No
+more is checked: see mkimage verify.`,
 		1, func(cmd *cobra.Command, dirs []*look.Directory) error {
 			s, err := dirs[0].Inspect()
 			if err != nil {
@@ -86,21 +87,27 @@ func diffCommand() *cobra.Command {
 	c := reader("diff A B", "Say in what two boot directories differ", `Says in what boot directory B differs from A: `+
 		`kernel, command line, settings, packages,
 files, modules, firmware, the rest of the archive. The exit code is 0 when they are the same, 1 when they differ, 2 when
-one cannot be read.`, 2, func(cmd *cobra.Command, dirs []*look.Directory) error {
-		list, err := look.Diff(dirs[0], dirs[1])
-		if err != nil {
+one cannot be read. One that is not as it was made is named on standard error.`, 2,
+		func(cmd *cobra.Command, dirs []*look.Directory) error {
+			for _, d := range dirs {
+				if err := d.AllAsMade(); err != nil {
+					fmt.Fprintln(cmd.ErrOrStderr(), "note:", err)
+				}
+			}
+			list, err := look.Diff(dirs[0], dirs[1])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = writeJSON(cmd.OutOrStdout(), append([]look.Change{}, list...))
+			} else {
+				err = printChanges(cmd.OutOrStdout(), list)
+			}
+			if err == nil && len(list) > 0 {
+				err = errDiffer
+			}
 			return err
-		}
-		if asJSON {
-			err = writeJSON(cmd.OutOrStdout(), append([]look.Change{}, list...))
-		} else {
-			err = printChanges(cmd.OutOrStdout(), list)
-		}
-		if err == nil && len(list) > 0 {
-			err = errDiffer
-		}
-		return err
-	})
+		})
 	run := c.RunE
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		err := run(cmd, args)
@@ -180,15 +187,16 @@ func sbomCommand() *cobra.Command {
 	return reader("sbom DIR", "List what a boot directory is made of, in SPDX", `Prints what a boot directory is made `+
 		`of as SPDX 2.3 in JSON: the packages that kernel, modules,
 firmware and boot loaders came from, each file, module and file of firmware with its sums, and the Go modules of the
-userland. The time in it is SOURCE_DATE_EPOCH, or 1970.`, 1, func(cmd *cobra.Command, dirs []*look.Directory) error {
-		created, err := parseEpoch(os.Getenv("SOURCE_DATE_EPOCH"))
-		if err != nil {
-			return err
-		}
-		doc, err := sbom.Make(dirs[0], created, "mkimage-"+version)
-		if err != nil {
-			return err
-		}
-		return writeJSON(cmd.OutOrStdout(), doc)
-	})
+userland. The time in it is SOURCE_DATE_EPOCH, or 1970. A directory that is not as it was made is refused.`, 1,
+		func(cmd *cobra.Command, dirs []*look.Directory) error {
+			created, err := parseEpoch(os.Getenv("SOURCE_DATE_EPOCH"))
+			if err != nil {
+				return err
+			}
+			doc, err := sbom.Make(dirs[0], created, "mkimage-"+version)
+			if err != nil {
+				return err
+			}
+			return writeJSON(cmd.OutOrStdout(), doc)
+		})
 }

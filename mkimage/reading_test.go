@@ -287,6 +287,49 @@ func TestSBOM(t *testing.T) {
 	}
 }
 
+// TestNotAsMade: of a file that is not the manifest's, sbom makes no document, and inspect and diff say it.
+func TestNotAsMade(t *testing.T) {
+	whole := made(t)
+	for name, c := range map[string]struct {
+		file   string
+		damage func(name string) error
+		want   string
+	}{
+		"changed": {bootdir.KernelFile, func(name string) error {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			data[len(data)-1] ^= 1
+			return os.WriteFile(name, data, 0o644)
+		}, "vmlinuz is not the file of the manifest"},
+		"cut": {bootdir.ScriptFile, func(name string) error { return os.Truncate(name, 5) },
+			"boot.ipxe has 5 bytes"},
+		"missing": {bootdir.KernelFile, os.Remove, "vmlinuz is missing"},
+		"more": {"more", func(name string) error { return os.WriteFile(name, nil, 0o644) },
+			"more is not in the manifest"},
+	} {
+		dir := made(t)
+		if err := c.damage(filepath.Join(dir, c.file)); err != nil {
+			t.Fatal(err)
+		}
+		text, err := command(t, "sbom", dir)
+		if err == nil || text != "" || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), "mkimage verify "+dir) {
+			t.Errorf("%s: sbom: error %v, want %q; it printed %q", name, err, c.want, text)
+		}
+		if text, err := command(t, "inspect", dir); err != nil || !strings.Contains(text, "not as made") ||
+			!strings.Contains(text, c.want) {
+			t.Errorf("%s: inspect: %v\n%s", name, err, text)
+		}
+		if text, err := command(t, "diff", whole, dir); !errors.Is(err, errDiffer) ||
+			!strings.Contains(text, "note: "+dir+" is not as it was made: "+c.want) ||
+			strings.Contains(text, "note: "+whole) {
+			t.Errorf("%s: diff: %v\n%s", name, err, text)
+		}
+	}
+}
+
 // TestReadersRefuse names what is wrong with a folder, and never ends in a panic.
 func TestReadersRefuse(t *testing.T) {
 	empty, odd, more := t.TempDir(), t.TempDir(), t.TempDir()

@@ -35,6 +35,7 @@ type testOptions struct {
 
 func testCommand() *cobra.Command {
 	var o testOptions
+	var r tried
 	c := reader("test DIR", "Start a boot directory in QEMU, to the agent's hello at a server of its own",
 		`Starts kernel and archive of a boot directory in QEMU, with a server of their own (diskcast serve, on `+
 			`127.0.0.1,
@@ -46,10 +47,15 @@ Firmware, DHCP and boot loaders are not tried: QEMU starts the kernel itself. Th
 are not used, the words of its command line are.
 
 The exit code is 0 when the hello came and the node has its disk, its card and no problem, 4 when the time was over, 2
-for a wrong command line, and else 1.`, 1,
+for a wrong command line, and else 1, also where what the console said could not be written. With --json there is one
+document in each case, with the reason as "error".`, 1,
 		func(cmd *cobra.Command, dirs []*look.Directory) error {
-			return o.run(cmd.Context(), dirs[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.run(cmd.Context(), dirs[0], &r, cmd.ErrOrStderr())
 		})
+	run := c.RunE
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		return o.tell(cmd.Context(), &r, run(cmd, args), cmd.OutOrStdout(), cmd.ErrOrStderr())
+	}
 	f := c.Flags()
 	f.StringVar(&o.serial, "serial", "", "file for the serial console (default: its end is shown when no hello came)")
 	f.StringVar(&o.bus, "disk", "virtio", "what the node's disk is plugged into: "+strings.Join(machine.Buses(), ", "))
@@ -67,7 +73,10 @@ type tried struct {
 	Steps       []triedStep       `json:"steps"`
 	Node        session.Inventory `json:"node"`
 	Problems    []string          `json:"problems,omitempty"`
-	Error       string            `json:"error,omitempty"` // why no hello came
+	Error       string            `json:"error,omitempty"` // why no hello came, or what went wrong beside it
+
+	dir, end string // of the boot directory, and of the console of a node that said no hello
+	came     bool   // the hello
 }
 
 type triedStep struct {
@@ -86,14 +95,45 @@ type triedNode struct {
 	}
 }
 
-func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr io.Writer) (err error) {
+// tell prints what came of it, when the temporary folder is gone: who does not read it leaves nothing behind.
+func (o *testOptions) tell(ctx context.Context, r *tried, err error, stdout, stderr io.Writer) error {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = context.Cause(ctx) // which signal it was
+	}
+	if r.end != "" {
+		fmt.Fprintf(stderr, "the console's end:\n%s\n", r.end)
+	}
+	if err == nil && len(r.Problems) > 0 {
+		err = fmt.Errorf("%s: the node came up, but: %s", r.dir, strings.Join(r.Problems, "; "))
+	} else if err != nil {
+		r.Error = err.Error()
+	}
+	switch {
+	case o.json:
+		return errors.Join(err, writeJSON(stdout, r))
+	case r.came:
+		return errors.Join(err, r.print(stdout))
+	}
+	return err
+}
+
+// check says what is wrong with the flags by themselves.
+func (o *testOptions) check() error {
 	switch {
 	case o.limit <= 0 || o.memory < 0:
-		return usageError{errors.New("--time must be more than nothing, and --memory not less")}
+		return errors.New("--time must be more than nothing, and --memory not less")
 	case !slices.Contains(machine.Buses(), o.bus):
-		return usageError{fmt.Errorf("--disk %q is none of %s", o.bus, strings.Join(machine.Buses(), ", "))}
+		return fmt.Errorf("--disk %q is none of %s", o.bus, strings.Join(machine.Buses(), ", "))
 	case !slices.Contains(machine.Cards(), o.card):
-		return usageError{fmt.Errorf("--card %q is none of %s", o.card, strings.Join(machine.Cards(), ", "))}
+		return fmt.Errorf("--card %q is none of %s", o.card, strings.Join(machine.Cards(), ", "))
+	}
+	return nil
+}
+
+func (o *testOptions) run(ctx context.Context, d *look.Directory, r *tried, stderr io.Writer) (err error) {
+	r.dir = d.Path
+	if err := o.check(); err != nil {
+		return usageError{err}
 	}
 	if err := d.AsMade(bootdir.KernelFile, bootdir.ArchiveFile); err != nil {
 		return err
@@ -110,7 +150,7 @@ func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr
 		return err
 	}
 	defer func() { err = errors.Join(err, temp.Remove()) }()
-	r := &tried{Memory: o.memory}
+	r.Memory = o.memory
 	if r.Memory == 0 {
 		r.Memory = int(max(look.LeastMemory, look.MemoryNeed(d.Manifest)) >> 20)
 	}
@@ -119,6 +159,16 @@ func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr
 		return err
 	}
 	r.Accelerator = a.Name
+	own := filepath.Join(temp.Path, "console.log")
+	console, err := openSerial(cmp.Or(o.serial, own), d)
+	if err != nil {
+		return fmt.Errorf("--serial: %w", err)
+	}
+	defer func() {
+		if closeErr := console.Close(); closeErr != nil && err == nil {
+			err = fmt.Errorf("--serial: %w", closeErr)
+		}
+	}()
 	ctx, cancel := machine.Deadline(ctx, o.limit)
 	defer cancel()
 	s, err := startServer(ctx, program, temp.Path, d.Path)
@@ -126,22 +176,17 @@ func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr
 		return err
 	}
 	defer s.stop()
-	disk, serial := filepath.Join(temp.Path, "disk.raw"), o.serial
+	disk := filepath.Join(temp.Path, "disk.raw")
 	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 1<<30)); err != nil {
 		return err
 	}
-	if serial == "" {
-		serial = filepath.Join(temp.Path, "console.log")
-	}
-	console, err := os.Create(serial)
-	if err != nil {
-		return fmt.Errorf("--serial: %w", err)
-	}
-	defer console.Close()
 	began := time.Now()
 	var node *triedNode
 	err = machine.Run(ctx, machine.Options{Disk: disk, Format: "raw", Memory: r.Memory, CPUs: 1, Accel: a,
 		Console: console, Bus: o.bus, Card: o.card,
+		Warn: func(err error) {
+			fmt.Fprintln(stderr, "mkimage: the console's words are not kept any more; the machine runs on:", err)
+		},
 		Kernel: filepath.Join(d.Path, bootdir.KernelFile), Initrd: filepath.Join(d.Path, bootdir.ArchiveFile),
 		// 10.0.2.2 is QEMU's host in its user network.
 		Append: d.Manifest.Cmdline + " console=ttyS0 diskcast.server=https://10.0.2.2:" + s.port + " diskcast.pin=" +
@@ -158,27 +203,14 @@ func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr
 				"(--card %s); make it with --modules net, or name another --card", d.Path, o.card)
 		}
 	}
-	if err != nil {
-		if text, readErr := os.ReadFile(serial); readErr == nil && o.serial == "" {
-			fmt.Fprintf(stderr, "the console's end:\n%s\n", plain.Text(string(text[max(0, len(text)-3000):])))
-		}
-		if errors.Is(err, machine.ErrTime) {
-			err = codeError{fmt.Errorf("%w: %v (--time), and no agent said hello", err, o.limit), codeTime}
-		}
-		if o.json {
-			r.Error = err.Error()
-			err = errors.Join(err, writeJSON(stdout, r))
-		}
-		return err
+	if errors.Is(err, machine.ErrTime) {
+		err = codeError{fmt.Errorf("%w: %v (--time), and no agent said hello", err, o.limit), codeTime}
 	}
-	r.of(node, began)
-	if o.json {
-		err = writeJSON(stdout, r)
-	} else {
-		err = r.print(stdout)
-	}
-	if err == nil && len(r.Problems) > 0 {
-		err = fmt.Errorf("%s: the node came up, but: %s", d.Path, strings.Join(r.Problems, "; "))
+	// A console that could not be written is Run's error only where the hello came.
+	if _, lost := errors.AsType[*machine.LogError](err); err == nil || lost && node != nil {
+		r.of(node, began)
+	} else if o.serial == "" {
+		r.end = consoleEnd(own)
 	}
 	return err
 }
@@ -186,7 +218,7 @@ func (o *testOptions) run(ctx context.Context, d *look.Directory, stdout, stderr
 // of looks at what the node said.
 func (r *tried) of(n *triedNode, began time.Time) {
 	inv := n.Inventory
-	r.Node = inv
+	r.Node, r.came = inv, true
 	for step, m := range n.Trace {
 		r.Steps = append(r.Steps, triedStep{m.Time.Sub(began).Seconds(), step, m.Message})
 	}

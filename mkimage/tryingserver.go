@@ -77,10 +77,18 @@ func freePort() (string, error) {
 	return port, err
 }
 
+// stopTime is how long the server may take to end; what it has is in a temporary folder.
+const stopTime = 10 * time.Second
+
 // stop ends the server, and waits until it has ended.
 func (s *server) stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	<-s.ended
+	select {
+	case <-s.ended:
+	case <-time.After(stopTime):
+		_ = s.cmd.Process.Kill()
+		<-s.ended
+	}
 }
 
 // ask runs a command of diskcast whose output is a JSON document.

@@ -36,6 +36,7 @@ type Summary struct {
 	Unpacked  int64             `json:"unpacked"`                   // bytes of a node's memory
 	Memory    int64             `json:"memory_need"`                // bytes that a node must have
 	Unread    map[string]string `json:"unread,omitempty"`           // files that cannot be read, and why
+	Changed   []string          `json:"changed,omitempty"`          // in what files are not as the manifest has them
 	Problem   string            `json:"problem,omitempty"`          // why the archive cannot be read
 }
 
@@ -51,7 +52,8 @@ func (d *Directory) Inspect() (*Summary, error) {
 	m := d.Manifest
 	s := &Summary{Dir: d.Path, Kernel: m.Kernel, Cmdline: m.Cmdline, Site: m.Site, For: m.For,
 		Userland:  d.text(releaseFile),
-		Generator: m.Generator, Sources: m.Sources, Unpacked: m.Unpacked, Memory: MemoryNeed(m)}
+		Generator: m.Generator, Sources: m.Sources, Unpacked: m.Unpacked, Memory: MemoryNeed(m),
+		Changed: d.wrongFiles()}
 	for _, name := range slices.Sorted(maps.Keys(d.Files)) {
 		s.Files = append(s.Files, Record{name, d.Files[name].Size, d.Files[name].SHA256})
 	}
@@ -150,8 +152,8 @@ func (s *Summary) Print(w io.Writer) error {
 	for _, x := range s.Sources {
 		row(p(x.Part)+" from", p(fmt.Sprintf("%s %s (%s)", x.Name, x.Version, x.Format)))
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.Unread)) {
-		row(p(name), "cannot be read: "+p(s.Unread[name]))
+	for _, words := range s.Changed { // those that cannot be read, too
+		row("not as made", p(words))
 	}
 	for _, l := range s.Loaders {
 		text := l.What

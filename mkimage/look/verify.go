@@ -92,6 +92,19 @@ func (d *Directory) AsMade(names ...string) error {
 	return nil
 }
 
+// AllAsMade tells whether the directory's files are those that its manifest names, and no others.
+func (d *Directory) AllAsMade() error {
+	if wrong := d.wrongFiles(); len(wrong) > 0 {
+		more := ""
+		if len(wrong) > 1 {
+			more = fmt.Sprintf(", and %d more", len(wrong)-1)
+		}
+		return fmt.Errorf("%s is not as it was made: %s%s; `mkimage verify %[1]s` says all that is wrong", d.Path,
+			wrong[0], more)
+	}
+	return nil
+}
+
 // wrongFile says in what a file is not as the manifest has it; empty if in nothing.
 func (d *Directory) wrongFile(name string) string {
 	want, named := d.Manifest.Files[name]

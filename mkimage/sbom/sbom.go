@@ -97,9 +97,11 @@ type maker struct {
 	sources map[string][]string // part of the directory: ids of the packages that it came from
 }
 
-// Make describes a directory. The zero time stands for 1970: the same directory gives the same bytes.
+// Make describes a directory, which must be as it was made. The zero time stands for 1970: the same directory gives
+// the same bytes.
 func Make(d *look.Directory, created time.Time, tool string) (*Document, error) {
-	if err := d.Whole(); err != nil {
+	// Else it would name sums of files that mkimage did not make.
+	if err := d.AllAsMade(); err != nil {
 		return nil, err
 	}
 	if d.Archive == nil {
