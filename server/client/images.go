@@ -17,10 +17,19 @@ import (
 	"github.com/diskcast/diskcast/server/library"
 )
 
+// patience is how long after a first failure a server is asked again.
+const patience = time.Minute
+
 // again does f until it works. What is final, and what ctx ends, is not tried again.
 func again(ctx context.Context, o *outage, f func() error) error {
-	for tries := 1; ; tries++ {
+	var failing time.Time // since when
+	for {
+		began := time.Now()
 		err := f()
+		now := time.Now()
+		if failing.IsZero() || now.Sub(began) > 2*patience { // it was heard from meanwhile: one that is not is known before
+			failing = now
+		}
 		switch {
 		case err == nil:
 			o.over()
@@ -30,7 +39,7 @@ func again(ctx context.Context, o *outage, f func() error) error {
 		case final(err), errors.Is(err, image.ErrFormat), errors.As(err, new(*image.DamageError)):
 			o.over()
 			return err
-		case tries == maxTries:
+		case now.Sub(failing) >= patience:
 			return err
 		}
 		o.failed(err)

@@ -72,3 +72,28 @@ func TestOutageEndsWithItsAsker(t *testing.T) {
 		}
 	})
 }
+
+// TestOutageOfOneThatHangs: a server that takes connections and says nothing is given up, as one that is away is, and one
+// that breaks off after a long answer is not.
+func TestOutageOfOneThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs, broken := errors.New("no answer"), errors.New("broken off")
+		began := time.Now()
+		if err := again(t.Context(), &outage{}, func() error {
+			time.Sleep(10 * time.Second)
+			return hangs
+		}); err != hangs || time.Since(began) > 2*patience {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		tries := 0
+		if err := again(t.Context(), &outage{}, func() error {
+			if tries++; tries == 5 {
+				return nil
+			}
+			time.Sleep(time.Hour)
+			return broken
+		}); err != nil {
+			t.Errorf("after %d tries: %v", tries, err)
+		}
+	})
+}

@@ -33,8 +33,8 @@ and nothing is unpacked for it. It cannot be written; QEMU's snapshot=on, or a q
 writes. Every chunk is hashed when it is read. What does not pass is an input/output error there, is told here, and
 makes the exit code 4; with --fail-fast the program ends then.
 
-Of a server's image, what is read is fetched then. What cannot be fetched within a minute is an input/output error too,
-and makes the exit code 1.`,
+Of a server's image, what is read is fetched then. What still cannot be fetched a minute after it first failed is an
+input/output error too, and makes the exit code 1.`,
 		Example: `  diskcast image nbd debian /run/user/1000/debian.sock
   qemu-img create -f qcow2 -F raw -b nbd+unix:///?socket=/run/user/1000/debian.sock over.qcow2
   nbd-client -unix /run/user/1000/debian.sock /dev/nbd0 && mount -o ro /dev/nbd0p1 /mnt`,
