@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/internal/plain"
+	"github.com/diskcast/diskcast/internal/ansi"
 	"github.com/diskcast/diskcast/mkimage/bootdir"
 	"github.com/diskcast/diskcast/mkimage/look"
 )
@@ -62,5 +62,6 @@ func consoleEnd(name string) string {
 	if err != nil {
 		return ""
 	}
-	return plain.Text(string(text))
+	var filter ansi.Filter
+	return string(filter.Write(text))
 }

@@ -130,8 +130,8 @@ func all(docs []document) ([]Machine, error) {
 		name := plain.Line(cmp.Or(called, fmt.Sprintf("machine %d", i+1)), maxName)
 		inv.BoundHardware()
 		if called == "" && inv.Hardware == nil {
-			return nil, fmt.Errorf("document %d in it is not of a machine; `diskcast machine inventory` prints what is "+
-				"read", i+1)
+			return nil, fmt.Errorf("document %d in it is not of a machine; `diskcast machine inventory` prints what "+
+				"is read", i+1)
 		}
 		if inv.Hardware == nil || len(inv.Hardware.Devices) == 0 {
 			silent = append(silent, name)

@@ -27,7 +27,8 @@ func again(ctx context.Context, o *outage, f func() error) error {
 		began := time.Now()
 		err := f()
 		now := time.Now()
-		if failing.IsZero() || now.Sub(began) > 2*patience { // it was heard from meanwhile: one that is not is known before
+		// A try of so long has heard of the server: one that says nothing ends sooner.
+		if failing.IsZero() || now.Sub(began) > 2*patience {
 			failing = now
 		}
 		switch {

@@ -73,8 +73,8 @@ func TestOutageEndsWithItsAsker(t *testing.T) {
 	})
 }
 
-// TestOutageOfOneThatHangs: a server that takes connections and says nothing is given up, as one that is away is, and one
-// that breaks off after a long answer is not.
+// TestOutageOfOneThatHangs: a server that takes connections and says nothing is given up, as one that is away is, and
+// one that breaks off after a long answer is not.
 func TestOutageOfOneThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs, broken := errors.New("no answer"), errors.New("broken off")
