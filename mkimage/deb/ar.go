@@ -6,6 +6,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/diskcast/diskcast/mkimage/records"
 )
 
 // arReader reads the common ar format: a magic, then members with a header of 60 bytes of text (deb(5), ar(5)): name
@@ -13,7 +15,8 @@ import (
 // Packages use no extensions for long names.
 type arReader struct {
 	r    io.Reader
-	left int64 // bytes of the current member and its padding not read yet
+	left int64 // bytes of the current member not read yet
+	odd  bool  // padding follows it
 }
 
 func newArReader(r io.Reader) (*arReader, error) {
@@ -24,28 +27,41 @@ func newArReader(r io.Reader) (*arReader, error) {
 	return &arReader{r: r}, nil
 }
 
-// next goes to the next member. The reader is valid until the next call.
+// errEarly is of a package that broke off.
+var errEarly = fmt.Errorf("the package ends early: %w; fetch it again", io.ErrUnexpectedEOF)
+
+// next goes to the next member; io.EOF is the file's end. The reader is valid until the next call.
 func (a *arReader) next() (name string, content io.Reader, err error) {
 	if _, err := io.CopyN(io.Discard, a.r, a.left); err != nil {
-		return "", nil, fmt.Errorf("the package ends early: %w", io.ErrUnexpectedEOF)
+		return "", nil, errEarly
 	}
 	a.left = 0
+	if a.odd {
+		var padding [1]byte
+		if _, err := io.ReadFull(a.r, padding[:]); err != nil {
+			return "", nil, errEarly
+		}
+		if padding[0] != '\n' {
+			return "", nil, errors.New("no newline behind an ar member of odd size: " + records.Again)
+		}
+		a.odd = false
+	}
 	header := make([]byte, 60)
 	if _, err := io.ReadFull(a.r, header); err != nil {
 		if errors.Is(err, io.EOF) {
 			return "", nil, io.EOF
 		}
-		return "", nil, fmt.Errorf("the package ends early: %w", err)
+		return "", nil, errors.New("the package ends early, or something is behind its end: " + records.Again)
 	}
 	if string(header[58:]) != "`\n" {
-		return "", nil, errors.New("a damaged ar header")
+		return "", nil, errors.New("a damaged ar header, or something behind the end: " + records.Again)
 	}
 	name = strings.TrimSuffix(strings.TrimRight(string(header[:16]), " "), "/")
 	size, err := strconv.ParseUint(strings.TrimRight(string(header[48:58]), " "), 10, 40)
 	if err != nil {
-		return "", nil, fmt.Errorf("ar member %q: size: %w", name, err)
+		return "", nil, fmt.Errorf("ar member %q: size: %w: %s", name, err, records.Again)
 	}
-	a.left = int64(size + size%2)
+	a.left, a.odd = int64(size), size%2 == 1
 	return name, &counted{a, int64(size)}, nil
 }
 

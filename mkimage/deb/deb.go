@@ -6,6 +6,7 @@ package deb
 import (
 	"bufio"
 	"compress/gzip"
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"io"
@@ -21,38 +22,50 @@ import (
 // Magic is how a package starts: the magic of an ar archive.
 const Magic = "!<arch>\n"
 
-// Walk calls do for every record of the package's data, in the order of the package.
-func Walk(r io.Reader, do records.Do) error {
-	return walk(r, "data.tar", do)
-}
-
-// walk goes through one of the archives in the package.
-func walk(r io.Reader, member string, do records.Do) error {
+// Read calls do for every record of the package's data, in the order of the package, and reads the package to its end:
+// what do got of a damaged one is an error then, at the latest. It returns the control file, empty where there is none.
+func Read(r io.Reader, do records.Do) (control string, err error) {
 	a, err := newArReader(r)
 	if err != nil {
-		return err
+		return "", err
 	}
+	sums := &records.Sums{Name: sumsFile, New: md5.New}
+	controls, data := false, false
 	for {
 		name, content, err := a.next()
-		if errors.Is(err, io.EOF) {
-			return fmt.Errorf("no %s: not a Debian package", member)
+		switch {
+		case errors.Is(err, io.EOF) && !data:
+			return "", errors.New("no data.tar: not a Debian package")
+		case errors.Is(err, io.EOF):
+			return control, nil
+		case err != nil:
+			return "", err
+		case strings.HasPrefix(name, controlMember) && !controls && data:
+			return "", fmt.Errorf("%s is behind data.tar: not a Debian package", name)
+		case strings.HasPrefix(name, controlMember) && !controls:
+			controls = true
+			control, err = readControl(name, content, sums)
+		case strings.HasPrefix(name, "data.tar") && !data:
+			data = true
+			err = walk(name, content, sums.Hold(do))
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
-		if !strings.HasPrefix(name, member) {
-			continue
-		}
-		plain, done, err := decompress(name, content)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		defer done()
-		if err := records.Tar(plain, do); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		return nil
 	}
+}
+
+// walk goes through one of the archives in the package, to the end of its member.
+func walk(name string, content io.Reader, do records.Do) error {
+	plain, done, err := decompress(name, content)
+	if err == nil {
+		defer done()
+		err = records.Whole(plain, do)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
 
 // decompress opens a member of the package by the suffix of its name; deb(5) has these and no others since lzma was

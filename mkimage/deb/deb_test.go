@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ import (
 )
 
 func list(data []byte) (records []string, err error) {
-	err = deb.Walk(bytes.NewReader(data), func(h *tar.Header, r io.Reader) error {
+	_, err = deb.Read(bytes.NewReader(data), func(h *tar.Header, r io.Reader) error {
 		text, err := io.ReadAll(r)
 		records = append(records, fmt.Sprintf("%c %s %s%s", h.Typeflag, h.Name, text, h.Linkname))
 		return err
@@ -46,10 +47,15 @@ func TestWalkRefuses(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"empty":       {nil, "not a Debian package"},
-		"text":        {[]byte("hello, this is no package at all"), "not a Debian package"},
-		"no data":     {debtest.Ar(nil, "debian-binary", "control.tar"), "no data.tar"},
-		"cut":         {good[:len(good)-30], "data.tar.gz"},
+		"empty":   {nil, "not a Debian package"},
+		"text":    {[]byte("hello, this is no package at all"), "not a Debian package"},
+		"no data": {debtest.Ar(nil, "debian-binary"), "no data.tar"},
+		"order": {debtest.Ar(map[string][]byte{"data.tar": make([]byte, 1024)}, "data.tar", "control.tar"),
+			"behind"},
+		"no control": {debtest.Ar(nil, "debian-binary", "control.tar.xz", "data.tar"), "control.tar.xz: "},
+		"cut":        {good[:len(good)-30], "data.tar.gz"},
+		"other sum": {debtest.Listed(t, ".xz", []debtest.File{{Name: "a", Text: "this"}},
+			debtest.File{Name: "a", Text: "that"}), "a: it is not the file of the package's md5sums ("},
 		"cut header":  {good[:100], "ends early"},
 		"bad header":  {append([]byte("!<arch>\n"), bytes.Repeat([]byte("x"), 60)...), "damaged ar header"},
 		"bad size":    {bytes.Replace(good, []byte("1         `"), []byte("-1        `"), 1), "size"},
@@ -58,6 +64,44 @@ func TestWalkRefuses(t *testing.T) {
 	} {
 		if _, err := list(c.data); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// TestDamaged has packages cut, longer, and with a bit of each byte flipped: what is read without an error is what was
+// packed.
+func TestDamaged(t *testing.T) {
+	files := []debtest.File{{Name: "boot/"}, {Name: "boot/vmlinuz-1", Text: strings.Repeat("kernel", 50)},
+		{Name: "lib", Link: "usr/lib"}, {Name: "odd", Text: "odd"}}
+	for _, suffix := range []string{"", ".gz", ".xz", ".zst"} {
+		whole := debtest.WithControl(t, suffix, "Package: x\nVersion: 1\n", files...)
+		want, err := list(whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; n < len(whole); n++ {
+			if n < len(whole)-100 { // a dictionary of xz takes its time
+				n += 30
+			}
+			if _, err := list(whole[:n]); err == nil {
+				t.Errorf("%s: %d of %d bytes are taken", suffix, n, len(whole))
+			}
+		}
+		for _, more := range []string{"\n", "\x00", "something", strings.Repeat("garbage", 20), string(whole)} {
+			if _, err := list(append(bytes.Clone(whole), more...)); err == nil {
+				t.Errorf("%s: %q behind the end is taken", suffix, more)
+			}
+		}
+		for at := range whole {
+			damaged := bytes.Clone(whole)
+			damaged[at] ^= 1 << (at % 8)
+			got, err := list(damaged)
+			if err == nil && !slices.Equal(got, want) {
+				t.Errorf("%s: with a bit of byte %d of %d flipped it is %q", suffix, at, len(whole), got)
+			}
+			if err == nil && slices.Contains([]string{".xz", ".zst"}, suffix) && at >= len(whole)-20 {
+				t.Errorf("%s: a flipped bit of byte %d of %d is taken", suffix, at, len(whole))
+			}
 		}
 	}
 }
@@ -116,7 +160,7 @@ func TestControl(t *testing.T) {
 		t.Error(d)
 	}
 	if _, err := deb.Control(bytes.NewReader(debtest.Package(t, ".xz"))); err == nil {
-		t.Error("a control archive of one byte was read")
+		t.Error("a control archive without a control file was read")
 	}
 }
 
@@ -129,7 +173,7 @@ func FuzzWalk(f *testing.F) {
 		if control, err := deb.Control(bytes.NewReader(data)); err == nil {
 			deb.Depends(control)
 		}
-		_ = deb.Walk(bytes.NewReader(data), func(h *tar.Header, r io.Reader) error {
+		_, _ = deb.Read(bytes.NewReader(data), func(h *tar.Header, r io.Reader) error {
 			if strings.HasPrefix(h.Name, "/") || strings.HasPrefix(h.Name, "../") {
 				t.Errorf("name %q", h.Name)
 			}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -23,7 +24,7 @@ var payloadHashes = map[int]struct {
 // rpmbuild has it carries no checksum of its own. The reader is left where it was.
 func checkPayload(f io.ReadSeeker, at places, h *rpmutils.RpmHeader) error {
 	d, err := digestOf(h, at)
-	if err != nil || d.sum == nil {
+	if err != nil {
 		return err
 	}
 	before, err := f.Seek(0, io.SeekCurrent)
@@ -47,13 +48,13 @@ func checkPayload(f io.ReadSeeker, at places, h *rpmutils.RpmHeader) error {
 // digest is what all bytes of an RPM behind a place are held against.
 type digest struct {
 	name string
-	sum  hash.Hash // nil: the RPM has none
+	sum  hash.Hash
 	want []byte
 	from int64
 }
 
-// digestOf is the header's digest of the payload, or in an RPM from before rpm 4.14 the MD5 of header and payload. An
-// RPM may have neither, or one of a kind that is not known; such a one is taken as it is.
+// digestOf is the header's digest of the payload, or in an RPM from before rpm 4.14 the MD5 of header and payload. One
+// that has neither, or one of a kind that is not known, is refused, as rpm does.
 func digestOf(h *rpmutils.RpmHeader, at places) (d digest, err error) {
 	if h.HasTag(rpmutils.PAYLOADDIGEST) {
 		kind := 8 // rpm 6 has the number in the tag's name, PAYLOADSHA256
@@ -81,5 +82,6 @@ func digestOf(h *rpmutils.RpmHeader, at places) (d digest, err error) {
 		}
 		return digest{"MD5", md5.New(), want, at.header}, nil
 	}
-	return d, nil
+	return d, errors.New("nothing in it says what its payload must be (no digest of a kind that mkimage knows), so " +
+		"that damage would not be seen: fetch it from its distribution, or build it anew with rpm 4.14 or later")
 }

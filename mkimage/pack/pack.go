@@ -99,17 +99,16 @@ func Read(f io.ReadSeeker, do records.Do) (*Info, error) {
 }
 
 func readDeb(f io.ReadSeeker, do records.Do) (*Info, error) {
-	info := &Info{Format: Deb}
-	// A package without a control file is read all the same: what is wanted is in its data.
-	if control, err := deb.Control(f); err == nil {
-		info.Name, info.Version = deb.Field(control, "Package"), deb.Field(control, "Version")
-		info.Arch, info.Depends = deb.Field(control, "Architecture"), deb.Depends(control)
-	}
+	var control string
+	var err error
 	if do == nil {
-		return info, nil
+		control, err = deb.Control(f)
+	} else { // one without a control file is read all the same: what is wanted is in its data
+		control, err = deb.Read(f, do)
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	return info, deb.Walk(f, do)
+	return &Info{Format: Deb, Name: deb.Field(control, "Package"), Version: deb.Field(control, "Version"),
+		Arch: deb.Field(control, "Architecture"), Depends: deb.Depends(control)}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"compress/gzip"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,12 @@ const maxPkgInfo = 1 << 20
 // readPkgInfo reads a package of Arch or Alpine: a tar archive with a file .PKGINFO in it (Arch: BUILDINFO(5) and the
 // wiki's "Creating packages"; Alpine: the wiki's "Apk spec"). Alpine's is several gzip streams one behind the other, of
 // signature, control and data, whose archives have no end but the last: read as one stream they are one archive.
-func readPkgInfo(f io.Reader, format string, do records.Do) (*Info, error) {
+func readPkgInfo(f io.ReadSeeker, format string, do records.Do) (*Info, error) {
+	if format == APK && do != nil {
+		if err := checkData(f); err != nil {
+			return nil, err
+		}
+	}
 	r, done, err := plain(bufio.NewReaderSize(f, 1<<16))
 	if err != nil {
 		return nil, err
@@ -30,7 +36,11 @@ func readPkgInfo(f io.Reader, format string, do records.Do) (*Info, error) {
 	defer done()
 	info := &Info{Format: format}
 	found := errors.New("found")
-	err = records.Tar(r, func(h *tar.Header, content io.Reader) error {
+	sums := &records.Sums{Name: mtree, New: sha256.New}
+	if do != nil {
+		do = sums.Hold(do)
+	}
+	err = records.Whole(r, func(h *tar.Header, content io.Reader) error {
 		switch {
 		case h.Name == ".PKGINFO":
 			text, err := io.ReadAll(io.LimitReader(content, maxPkgInfo))
@@ -42,8 +52,10 @@ func readPkgInfo(f io.Reader, format string, do records.Do) (*Info, error) {
 				return found
 			}
 			return nil
+		case h.Name == mtree && do != nil:
+			return readMtree(content, sums)
 		case strings.HasPrefix(h.Name, ".") && !strings.Contains(h.Name, "/") || do == nil:
-			return nil // .MTREE, .BUILDINFO, .SIGN.RSA..., .post-install
+			return nil // .BUILDINFO, .SIGN.RSA..., .post-install
 		}
 		return do(h, content)
 	})

@@ -95,18 +95,22 @@ func readRPM(f io.ReadSeeker, do records.Do) (_ *Info, err error) {
 	if err := checkPayload(f, at, rpm.Header); err != nil {
 		return nil, fmt.Errorf("RPM: %w", err)
 	}
+	return info, readPayload(rpm, do)
+}
+
+func readPayload(rpm *rpmutils.Rpm, do records.Do) error {
 	payload, err := rpm.PayloadReaderExtended()
 	if err != nil {
-		return nil, fmt.Errorf("RPM: %w", err)
+		return fmt.Errorf("RPM: %w", err)
 	}
 	names := map[int][]string{} // of files whose content is still to come, by inode
 	for {
 		file, err := payload.Next()
 		if errors.Is(err, io.EOF) {
-			return info, nil
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("RPM: %w", err)
+			return fmt.Errorf("RPM: %w", err)
 		}
 		h := &tar.Header{Name: strings.TrimLeft(file.Name(), "/"), Size: file.Size(), Mode: int64(file.Mode() & 0o777)}
 		switch file.Mode() & typeMask {
@@ -129,7 +133,7 @@ func readRPM(f io.ReadSeeker, do records.Do) (_ *Info, err error) {
 			content = strings.NewReader("")
 		}
 		if err := records.One(h, io.LimitReader(content, h.Size), do); err != nil {
-			return nil, err
+			return err
 		}
 		if h.Typeflag != tar.TypeReg {
 			continue
@@ -137,7 +141,7 @@ func readRPM(f io.ReadSeeker, do records.Do) (_ *Info, err error) {
 		for _, name := range names[inode] {
 			other := &tar.Header{Name: name, Linkname: h.Name, Typeflag: tar.TypeLink}
 			if err := records.One(other, strings.NewReader(""), do); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		delete(names, inode)

@@ -5,8 +5,10 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/md5"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -18,19 +20,40 @@ type File struct {
 	Name, Text, Link string
 }
 
-// Package makes a package whose data is compressed as the suffix says: "", ".gz", ".xz" or ".zst".
+// Package makes a package whose data is compressed as the suffix says: "", ".gz", ".xz" or ".zst". It has no control
+// file, but the list of its files' MD5.
 func Package(t testing.TB, suffix string, files ...File) []byte {
 	t.Helper()
-	return Ar(map[string][]byte{"data.tar" + suffix: archive(t, suffix, files)}, "debian-binary", "control.tar.xz",
-		"data.tar"+suffix)
+	return pack(t, suffix, []File{sums(files)}, files)
 }
 
 // WithControl is Package with the text of a control file.
 func WithControl(t testing.TB, suffix, control string, files ...File) []byte {
 	t.Helper()
-	return Ar(map[string][]byte{"control.tar.xz": archive(t, ".xz", []File{{Name: "control", Text: control}}),
-		"data.tar" + suffix: archive(t, suffix, files)},
-		"debian-binary", "control.tar.xz", "data.tar"+suffix)
+	return pack(t, suffix, []File{{Name: "control", Text: control}, sums(files)}, files)
+}
+
+// Listed is Package with a list that is of other files.
+func Listed(t testing.TB, suffix string, listed []File, files ...File) []byte {
+	t.Helper()
+	return pack(t, suffix, []File{sums(listed)}, files)
+}
+
+func pack(t testing.TB, suffix string, control, files []File) []byte {
+	t.Helper()
+	return Ar(map[string][]byte{"control.tar" + suffix: archive(t, suffix, control),
+		"data.tar" + suffix: archive(t, suffix, files)}, "debian-binary", "control.tar"+suffix, "data.tar"+suffix)
+}
+
+// sums is the list md5sums.
+func sums(files []File) File {
+	var b strings.Builder
+	for _, f := range files {
+		if f.Link == "" && !strings.HasSuffix(f.Name, "/") {
+			fmt.Fprintf(&b, "%x  %s\n", md5.Sum([]byte(f.Text)), f.Name)
+		}
+	}
+	return File{Name: "md5sums", Text: b.String()}
 }
 
 func archive(t testing.TB, suffix string, files []File) []byte {

@@ -5,6 +5,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -78,18 +79,36 @@ func RPM(t testing.TB, name, payload string, requires []string, files ...File) [
 	return data
 }
 
-// PkgInfo makes a package of Arch ("arch") or Alpine ("apk") with a file .PKGINFO.
+// Unsummed is the format of an Arch package whose compression has no checksum, as bsdtar's.
+const Unsummed = "arch without a checksum"
+
+// PkgInfo makes a package of Arch ("arch", Unsummed) or Alpine ("apk") with a file .PKGINFO, and the sums that makepkg
+// and abuild put into one.
 func PkgInfo(t testing.TB, format, info string, files ...File) []byte {
 	t.Helper()
-	control := []File{{Name: ".PKGINFO", Text: info}}
-	if format == "arch" {
-		return compressed(t, format, archive(t, true, append(control, files...)))
+	if format != "apk" {
+		return Listed(t, format, info, files, files...)
 	}
+	data := compressed(t, format, archive(t, true, files))
+	info += fmt.Sprintf("datahash = %x\n", sha256.Sum256(data))
 	return bytes.Join([][]byte{
 		compressed(t, format, archive(t, false, []File{{Name: ".SIGN.RSA.x.rsa.pub", Text: "signature"}})),
-		compressed(t, format, archive(t, false, control)),
-		compressed(t, format, archive(t, true, files)),
-	}, nil)
+		compressed(t, format, archive(t, false, []File{{Name: ".PKGINFO", Text: info}})), data}, nil)
+}
+
+// Listed is PkgInfo of Arch with a list that is of other files.
+func Listed(t testing.TB, format, info string, listed []File, files ...File) []byte {
+	t.Helper()
+	list := "#mtree\n/set type=file uid=0 gid=0 mode=644\n"
+	for _, f := range listed {
+		if f.Link == "" && f.Hard == "" {
+			list += fmt.Sprintf("./%s time=0.0 size=%d sha256digest=%x\n", strings.ReplaceAll(f.Name, " ", `\040`),
+				len(f.Text), sha256.Sum256([]byte(f.Text)))
+		}
+	}
+	control := []File{{Name: ".MTREE", Text: string(compressed(t, "apk", []byte(list)))},
+		{Name: ".PKGINFO", Text: info}}
+	return compressed(t, format, archive(t, true, append(control, files...)))
 }
 
 // archive is a tar archive; without an end, another may follow it.
@@ -126,8 +145,8 @@ func compressed(t testing.TB, format string, data []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	var w io.WriteCloser = gzip.NewWriter(&b)
-	if format == "arch" {
-		z, err := zstd.NewWriter(&b)
+	if format != "apk" {
+		z, err := zstd.NewWriter(&b, zstd.WithEncoderCRC(format != Unsummed))
 		if err != nil {
 			t.Fatal(err)
 		}
