@@ -207,9 +207,14 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) (err err
 		return err
 	}
 	if o.serial != "" { // now, since all else is there
-		f, createErr := o.createSerial(m)
+		if m.UEFI != nil {
+			if err := overwrites(o.serial, m.UEFI.Code, m.UEFI.Vars); err != nil {
+				return err
+			}
+		}
+		f, createErr := createSerial(o.serial)
 		if createErr != nil {
-			return fmt.Errorf("--serial: %w", createErr)
+			return createErr
 		}
 		defer func() {
 			if closeErr := f.Close(); closeErr != nil && err == nil {
@@ -258,36 +263,7 @@ func (o *runOptions) free(ctx context.Context, m *machine.Options) error {
 			return err
 		}
 	}
-	return o.overwrites(o.disk)
-}
-
-// overwrites refuses a file for the console that is one of the others, by whatever name.
-func (o *runOptions) overwrites(others ...string) error {
-	st, err := os.Stat(o.serial)
-	if o.serial == "" || err != nil {
-		return nil // it is made
-	}
-	for _, name := range others {
-		if other, err := os.Stat(name); err == nil && os.SameFile(st, other) {
-			return usageError{fmt.Errorf("--serial %s is the file %s, which would be overwritten: name another",
-				o.serial, name)}
-		}
-	}
-	return nil
-}
-
-// createSerial makes the console's file. A pipe that nobody reads is refused.
-func (o *runOptions) createSerial(m *machine.Options) (*os.File, error) {
-	if m.UEFI != nil {
-		if err := o.overwrites(m.UEFI.Code, m.UEFI.Vars); err != nil {
-			return nil, err
-		}
-	}
-	f, err := os.OpenFile(o.serial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NONBLOCK, 0o666)
-	if errors.Is(err, unix.ENXIO) {
-		return nil, fmt.Errorf("%w: nobody reads this pipe", err)
-	}
-	return f, err
+	return overwrites(o.serial, o.disk)
 }
 
 // runBeside runs a command in a process group of its own, all of which ends with ctx, or when this program is killed.

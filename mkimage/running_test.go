@@ -283,7 +283,7 @@ func TestRunOverwrites(t *testing.T) {
 		t.Errorf("the disk is not as it was: %v", err)
 	}
 	if code, text := runMachine(t, "--disk", disk, "--serial", pipe, "--until", "#"); code != 1 ||
-		!strings.Contains(text, "nobody reads this pipe") {
+		!strings.Contains(text, "is a pipe that nobody reads") {
 		t.Errorf("a pipe: code %d, %s", code, text)
 	}
 	if code, text := runMachine(t, "--disk", "/nowhere", "--serial", log); code != 1 {

@@ -160,9 +160,16 @@ func (o *testOptions) run(ctx context.Context, d *look.Directory, r *tried, stde
 	}
 	r.Accelerator = a.Name
 	own := filepath.Join(temp.Path, "console.log")
-	console, err := openSerial(cmp.Or(o.serial, own), d)
+	files := []string{filepath.Join(d.Path, bootdir.ManifestFile)}
+	for name := range d.Files {
+		files = append(files, filepath.Join(d.Path, name))
+	}
+	if err := overwrites(o.serial, files...); err != nil {
+		return err
+	}
+	console, err := createSerial(cmp.Or(o.serial, own))
 	if err != nil {
-		return fmt.Errorf("--serial: %w", err)
+		return err
 	}
 	defer func() {
 		if closeErr := console.Close(); closeErr != nil && err == nil {

@@ -85,7 +85,7 @@ func TestSerial(t *testing.T) {
 		"unread pipe":       {pipe, "hello", "nobody reads", 1, false},
 		"pipe":              {read, "hello", "", 0, true},
 		"a folder":          {dir, "hello", "is a directory", 1, false},
-		"the kernel":        {link, "hello", "a file of the boot directory", 2, false},
+		"the kernel":        {link, "hello", "vmlinuz, which would be overwritten", 2, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			temp := emulated(t, c.words)
