@@ -33,7 +33,8 @@ type BuilderOptions struct {
 	Parent   string // the image whose frames are preferred where the store has one more than once; may be empty
 	// From says of which images frames may be taken; nil: of all.
 	From func(*Config) bool
-	// Without are the digests of blobs of which no frames are taken, because they are damaged.
+	// Without are the digests of blobs of which no frames are taken, because they are damaged; nor are they of those
+	// that the store remembers as such.
 	Without []string
 }
 

@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -12,6 +13,7 @@ func (b *Builder) load(o BuilderOptions) error {
 	if err != nil {
 		return err
 	}
+	without := slices.Concat(o.Without, slices.Collect(maps.Keys(b.s.Damaged())))
 	var refs []string
 	if o.Parent != "" {
 		p, err := b.s.Resolve(o.Parent)
@@ -35,7 +37,7 @@ func (b *Builder) load(o BuilderOptions) error {
 			continue
 		}
 		if o.From == nil || o.From(m.config) {
-			b.learn(m, numbers, o.Without)
+			b.learn(m, numbers, without)
 		}
 		m.Close()
 	}

@@ -68,3 +68,59 @@ func TestDamageIsTaken(t *testing.T) {
 		}
 	}
 }
+
+// TestImportHealsThere: an import at a server heals what is damaged in its store, be it of a disk or of a layout, and
+// says what is still damaged; and a list tells an image that was found damaged from a sound one.
+func TestImportHealsThere(t *testing.T) {
+	for name, c := range map[string]struct {
+		layout, other bool
+		says          string
+	}{
+		"disk":       {false, false, "is sound again"},
+		"other disk": {false, true, "these images there are still damaged: debian, "},
+		"layout":     {true, false, "is sound again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			run := func(want int, args ...string) string {
+				t.Helper()
+				code, out, said := s.run(append(args, s.there()...)...)
+				if code != want {
+					t.Fatalf("%v: exit %d, want %d: %s", args, code, want, said)
+				}
+				return out + said
+			}
+			source := filepath.Join(t.TempDir(), "disk.img")
+			s.stock("debian", 2)
+			run(0, "image", "export", "debian", source, "--format", "raw")
+			if c.layout {
+				source = filepath.Join(t.TempDir(), "layout")
+				run(0, "image", "export", "debian", source)
+			}
+			if c.other { // the bytes that are damaged are the same
+				if err := os.Truncate(source, 15<<20); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.flip("debian")
+			// The server has it open from then on.
+			run(exitDamage, "image", "restore", "debian", filepath.Join(t.TempDir(), "bad.img"))
+			out := run(0, "image", "import", source, "--name", "deb2")
+			if !strings.Contains(out, "stored anew") || !strings.Contains(out, c.says) {
+				t.Errorf("import: %s, want %q", out, c.says)
+			}
+			run(0, "image", "verify", "deb2")
+			run(0, "image", "restore", "deb2", filepath.Join(t.TempDir(), "good.img"))
+			still := strings.Contains(c.says, "still")
+			if out := run(0, "image", "list"); strings.Contains(out, "PROBLEM") != still ||
+				strings.Contains(out, "problem: debian: blob") != still {
+				t.Errorf("list: %s", out)
+			}
+			if still {
+				run(exitDamage, "image", "verify", "debian")
+			} else {
+				run(0, "image", "verify", "debian")
+			}
+		})
+	}
+}

@@ -58,7 +58,12 @@ func (h *healing) damaged(ctx context.Context, digest string) ([]string, error) 
 		return nil, err
 	}
 	defer im.Close()
-	return im.DamagedBlobs(ctx)
+	bad, err := h.st.MarkDamaged(ctx, im)
+	if err != nil && len(bad) > 0 {
+		h.Note(err.Error())
+		return bad, nil
+	}
+	return bad, err
 }
 
 // outcome says what became of a blob that was damaged, and which images still need it.

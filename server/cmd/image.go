@@ -141,7 +141,8 @@ func imageList(e *env) *cobra.Command {
   diskcast image list --server https://10.0.0.1:8443 -o name`,
 		Long: `List the images of the store. NOTES counts what their captures found that one should know (` +
 			"`diskcast image show`" + ` and --json have
-the words). An image that cannot be opened has a problem, which is printed below the list, and in --json as "problem".`,
+the words). An image that cannot be opened, or was found damaged, has a problem, which is
+printed below the list, and in --json as "problem".`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := e.library()

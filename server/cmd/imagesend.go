@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/diskcast/diskcast/internal/image"
@@ -68,22 +70,27 @@ func (e *env) captureThere(ctx context.Context, path string, src io.ReaderAt, si
 	began := time.Now()
 	out := captured{Name: c.name}
 	res := capture.Result{Config: d.Config}
-	for reading := 1; ; reading++ {
-		out.Digest, out.Added, err = e.sendDisk(ctx, path, src, d, im, c, held, &res)
-		var status *client.StatusError
-		if !errors.As(err, &status) || status.Code != http.StatusConflict || reading == readings {
-			break
+	send := func() (string, error) {
+		for reading := 1; ; reading++ {
+			out.Digest, out.Added, err = e.sendDisk(ctx, path, src, d, im, c, held, &res)
+			var status *client.StatusError
+			if !errors.As(err, &status) || status.Code != http.StatusConflict || reading == readings {
+				break
+			}
+			e.Warn("the server lacks frames that it had taken; reading again for them")
 		}
-		e.Warn("the server lacks frames that it had taken; reading again for them")
+		if err != nil {
+			e.rest(ctx, im)
+			return "", fmt.Errorf("capture of %s: %w (started again, it goes on where it was)", path, err)
+		}
+		out.Seconds = time.Since(began).Seconds()
+		return out.Digest, nil
 	}
-	if err != nil {
-		e.rest(ctx, im)
-		return fmt.Errorf("capture of %s: %w (started again, it goes on where it was)", path, err)
-	}
-	out.Seconds = time.Since(began).Seconds()
-	if out.VerifySeconds, err = e.verifyThere(ctx, l, out.Digest, c.name); err != nil {
+	var healed []string
+	if out.VerifySeconds, healed, err = e.sendSound(ctx, l, c.name, send); err != nil {
 		return err
 	}
+	notes = append(notes, healed...)
 	shown, err := l.Show(ctx, out.Digest, 0)
 	if err != nil {
 		return err
@@ -141,6 +148,49 @@ func finishThere(ctx context.Context, im *client.Import, config *image.Config, x
 	return im.Finish(ctx, &cfg, x)
 }
 
+// sendSound sends an image and has the server verify it; once more where the server seemed to have some of the bytes
+// and has them in damaged blobs, which it knows then and takes nothing of. notes are for the operator.
+func (e *env) sendSound(ctx context.Context, l *client.Library, name string, send func() (digest string, err error)) (
+	seconds float64, notes []string, err error) {
+	for again := false; ; again = true {
+		digest, err := send()
+		if err != nil {
+			return 0, nil, err
+		}
+		seconds, err = e.verifyThere(ctx, l, digest, name)
+		switch {
+		case err == nil && again:
+			notes, err = e.healedThere(ctx, l)
+			return seconds, notes, err
+		case err == nil:
+			return seconds, nil, nil
+		case again || kind(err) != doc.KindDamaged:
+			return 0, nil, err
+		}
+		e.Warn("the server's store has some of these bytes in damaged blobs: they are sent again and stored anew")
+	}
+}
+
+// healedThere says what is still damaged in a server's store of which something was stored anew.
+func (e *env) healedThere(ctx context.Context, l *client.Library) ([]string, error) {
+	list, err := l.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var still []string
+	for _, row := range list {
+		if row.Problem != "" {
+			still = append(still, cmp.Or(row.Name, short(row.Digest)))
+		}
+	}
+	if len(still) == 0 {
+		return []string{"what was damaged in the server's store is sound again."}, nil
+	}
+	return []string{fmt.Sprintf("what this image needs of damaged blobs of the server's store was stored anew; these "+
+		"images there are still damaged: %s. Import their disks again too, and free the rest with `diskcast image gc "+
+		"--unnamed --server %s`.", strings.Join(still, ", "), e.images)}, nil
+}
+
 func (e *env) verifyThere(ctx context.Context, l *client.Library, digest, name string) (seconds float64, err error) {
 	began := time.Now()
 	bar := e.Progress("verifying " + name)
@@ -148,7 +198,8 @@ func (e *env) verifyThere(ctx context.Context, l *client.Library, digest, name s
 		library.Watch{Progress: bar.Update, Note: e.Note})
 	bar.Close()
 	if err != nil {
-		return 0, fmt.Errorf("the image was stored and does not verify: %w", err)
+		return 0, fmt.Errorf("the image was stored and does not verify; is the disk of the server's store sound? %w",
+			err)
 	}
 	return time.Since(began).Seconds(), nil
 }
@@ -167,33 +218,40 @@ func (e *env) sendLayout(ctx context.Context, from *image.Store, ref, dir string
 	}
 	was := e.named(ctx, l, c.name)
 	began := time.Now()
-	bar := e.Progress("sending " + ref)
-	err = sendFrames(ctx, src, im, bar.Update)
-	bar.Close()
 	var digest string
-	if err == nil {
-		digest, err = finishThere(ctx, im, cfg, x, cfg.Level)
-	}
-	var damage *image.DamageError
-	if errors.As(err, &damage) {
+	send := func() (string, error) {
+		bar := e.Progress("sending " + ref)
+		err := sendFrames(ctx, src, im, bar.Update)
+		bar.Close()
+		if err == nil {
+			digest, err = finishThere(ctx, im, cfg, x, cfg.Level)
+		}
+		if err == nil {
+			return digest, nil
+		}
 		e.rest(ctx, im)
-		return notSound(ref, dir, err)
+		if errors.As(err, new(*image.DamageError)) {
+			return "", notSound(ref, dir, err)
+		}
+		return "", fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir, err)
 	}
+	_, notes, err := e.sendSound(ctx, l, c.name, send)
 	if err != nil {
-		e.rest(ctx, im)
-		return fmt.Errorf("copy of %s from %s: %w (started again, it goes on where it was)", ref, dir, err)
-	}
-	if _, err := e.verifyThere(ctx, l, digest, c.name); err != nil {
 		return err
 	}
 	took := time.Since(began)
 	e.nameMoved(c.name, was, digest)
 	if e.JSON {
+		for _, n := range notes {
+			e.Note(n)
+		}
 		return e.Doc(doc.ImageMoved{Name: c.name, Digest: digest, Seconds: took.Seconds()})
 	}
-	_, err = fmt.Fprintf(e.Out, "%s  %s\ncopied from %s in %.1f s, every frame hashed\n", c.name, digest, dir,
-		took.Seconds())
-	return err
+	if _, err = fmt.Fprintf(e.Out, "%s  %s\ncopied from %s in %.1f s, every frame hashed\n", c.name, digest, dir,
+		took.Seconds()); err != nil {
+		return err
+	}
+	return printNotes(e.Out, notes)
 }
 
 // sendFrames sends those frames of an image that the server does not have, decoded and hashed first: what is damaged

@@ -6,7 +6,7 @@ import (
 	"github.com/diskcast/diskcast/internal/image"
 )
 
-// ImageRow is an image in a list, or the reason why it cannot be opened.
+// ImageRow is an image in a list, or the reason why it cannot be used.
 type ImageRow struct {
 	Name    string    `json:"name"`
 	Digest  string    `json:"digest"`
@@ -15,8 +15,8 @@ type ImageRow struct {
 	Disk     int64  `json:"disk"`
 	Object   int64  `json:"object"`
 	Firmware string `json:"firmware,omitempty"`
-	// Notes are what its capture found that the operator should know; Problem is why the image cannot be opened. Either
-	// does not go with the other.
+	// Notes are what its capture found that the operator should know; Problem is why the image cannot be opened, or
+	// that its bytes were found damaged. Either does not go with the other.
 	Notes   []string `json:"notes,omitempty"`
 	Problem string   `json:"problem,omitempty"`
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/diskcast/diskcast/internal/convert"
+	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/units"
 	"github.com/diskcast/diskcast/server/doc"
@@ -31,6 +32,13 @@ func (u *Uploads) make(ctx context.Context, f *os.File, x Upload, w Watch) (*doc
 		return nil, fmt.Errorf("the file that was sent (%s) has %d bytes, which is not a whole number of %d-byte "+
 			"sectors: it is no disk image, or was cut", d.Format(), d.Size(), sector)
 	}
+	return u.imaged(ctx, d, x, w, began, false)
+}
+
+// imaged stores the disk; again says that damage in the store was found by a first try, and is not taken of.
+func (u *Uploads) imaged(ctx context.Context, d convert.Disk, x Upload, w Watch, began time.Time, again bool) (
+	*doc.JobResult, error) {
+	st := u.lib.st
 	r, err := capture.Capture(ctx, d, d.Size(), d.SectorSize(), capture.Options{Store: st, Level: x.Level,
 		Created: began.UTC(), Survey: []capture.SurveyOption{capture.GuessedSector()}, Progress: w.Progress,
 		Log: u.jobs.log})
@@ -43,7 +51,14 @@ func (u *Uploads) make(ctx context.Context, f *os.File, x Upload, w Watch) (*doc
 		return nil, Advised(err)
 	}
 	defer im.Close()
-	if err := im.Verify(ctx, w.Progress); err != nil {
+	err = im.Verify(ctx, w.Progress)
+	if errors.As(err, new(*image.DamageError)) && !again {
+		if bad, marked := st.MarkDamaged(ctx, im); marked == nil && len(bad) > 0 {
+			w.note("the store has some of these bytes in damaged blobs: they are stored anew")
+			return u.imaged(ctx, d, x, w, began, true)
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("the image was stored and does not verify, so it did not get its name; is the store's "+
 			"disk sound? %w", err)
 	}

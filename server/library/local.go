@@ -3,6 +3,7 @@ package library
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/server/doc"
@@ -35,6 +36,7 @@ func (l *Local) List(ctx context.Context) ([]doc.ImageRow, error) {
 		return nil, err
 	}
 	out := []doc.ImageRow{}
+	damaged := l.st.Damaged()
 	for _, x := range list {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -42,6 +44,12 @@ func (l *Local) List(ctx context.Context) ([]doc.ImageRow, error) {
 		row := doc.ImageRow{Name: x.Name, Digest: x.Digest, Created: x.Created}
 		if im, err := l.st.Open(cmp.Or(x.Name, x.Digest)); err != nil {
 			row.Problem = Advised(err).Error()
+		} else if i := slices.IndexFunc(im.Blobs(), func(b image.Blob) bool { return damaged[b.Digest] }); i >= 0 {
+			row.Problem = Advised(&image.DamageError{Image: im.Name(), Chunk: -1, Blob: im.Blobs()[i].Digest,
+				Reason: "an earlier look at its bytes (`diskcast image verify`, an import) found it so"}).Error()
+			if err := im.Close(); err != nil {
+				return nil, err
+			}
 		} else {
 			row.Disk, row.Object, row.Firmware = im.Config().DiskSize, im.ObjectSize(), im.Config().Firmware
 			row.Notes = Notes(im)

@@ -255,3 +255,42 @@ func TestUploadsAtOnce(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
+
+// TestUploadHeals: of a file that is sent, too, what the store has in damaged blobs is stored anew.
+func TestUploadHeals(t *testing.T) {
+	u, l, jobs := counter(t)
+	disk := make([]byte, 4<<20)
+	imagetest.Random(disk, 1)
+	send := func(name string) {
+		t.Helper()
+		j, err := u.Take(t.Context(), Upload{Name: name, Size: int64(len(disk))}, bytes.NewReader(disk), "somebody")
+		for err == nil && !j.Over() {
+			j, err = jobs.Wait(t.Context(), j.ID, j.Serial)
+		}
+		if err != nil || j.State != doc.Done {
+			t.Fatalf("%s: %+v, %v", name, j, err)
+		}
+	}
+	send("x")
+	im, err := l.Store().Open("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob, size := im.DataBlob(0)
+	if err := im.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(l.Store().Dir(), "blobs", "sha256", strings.TrimPrefix(blob, "sha256:"))
+	if err := os.WriteFile(path, make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	send("y")
+	for _, name := range []string{"x", "y"} {
+		if err := l.Store().Verify(t.Context(), name, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if list, err := l.List(t.Context()); err != nil || len(list) != 2 || list[0].Problem+list[1].Problem != "" {
+		t.Errorf("list: %+v, %v", list, err)
+	}
+}

@@ -2,6 +2,7 @@ package library
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"time"
@@ -31,9 +32,16 @@ func (l *Local) verify(ctx context.Context, s *doc.JobSpec, w *Watch) (*doc.JobR
 		return nil, err
 	}
 	defer im.Close()
-	if err := im.Verify(ctx, w.Progress); err != nil {
+	err = im.Verify(ctx, w.Progress)
+	if errors.As(err, new(*image.DamageError)) {
+		if _, err := l.st.MarkDamaged(ctx, im); err != nil && ctx.Err() == nil {
+			w.note("lists will not tell this image from a sound one, and imports take of its bytes: %v", err)
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
+	l.st.Unmark(im)
 	return &doc.JobResult{Verify: &doc.ImageVerified{Name: s.Image, Digest: im.Manifest(), OK: true}}, nil
 }
 

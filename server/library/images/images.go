@@ -45,6 +45,7 @@ type Store struct {
 type entry struct {
 	im   *image.Image
 	refs int
+	old  bool // another has taken its place
 }
 
 // maxIdle is how many images are kept open without a reader: a straggler's ranges come one by one.
@@ -58,7 +59,12 @@ func New(st *image.Store) *Store { return &Store{st: st, open: map[string]*entry
 func (s *Store) acquire(manifest string) (*entry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.open[manifest]; e != nil {
+	e := s.open[manifest]
+	if e != nil && e.im.Replaced() { // a damaged blob was stored anew, perhaps
+		s.forget(e)
+		e = nil
+	}
+	if e != nil {
 		e.refs++
 		s.idle = slices.DeleteFunc(s.idle, func(x *entry) bool { return x == e })
 		return e, nil
@@ -67,15 +73,29 @@ func (s *Store) acquire(manifest string) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &entry{im: im, refs: 1}
+	e = &entry{im: im, refs: 1}
 	s.open[manifest] = e
 	return e, nil
+}
+
+// forget leaves an open image to those who read it.
+func (s *Store) forget(e *entry) {
+	delete(s.open, e.im.Manifest())
+	e.old = true
+	s.idle = slices.DeleteFunc(s.idle, func(x *entry) bool { return x == e })
+	if e.refs == 0 {
+		e.im.Close() // its files were only read
+	}
 }
 
 func (s *Store) release(e *entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.refs--; e.refs > 0 {
+		return
+	}
+	if e.old {
+		e.im.Close() // its files were only read
 		return
 	}
 	s.idle = append(s.idle, e)
