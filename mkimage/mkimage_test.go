@@ -497,9 +497,9 @@ func TestFor(t *testing.T) {
 		t.Errorf("inspect: %v\n%s", err, text)
 	}
 	for want, more := range map[string][]string{
-		"nothing to pick from":           {"--for", file, "--modules", "none"},
-		"`diskcast machine inventory`":   {"--for", "/nowhere"},
-		"is not of a machine":            {"--for", filepath.Join(out, bootdir.ManifestFile)},
+		"nothing to pick from":         {"--for", file, "--modules", "none"},
+		"`diskcast machine inventory`": {"--for", "/nowhere"},
+		"is not of a machine":          {"--for", filepath.Join(out, bootdir.ManifestFile)},
 	} {
 		_, err := mkimage(t, append([]string{"--kernel", kernel, "--ipxe", ipxe, "--out", out}, more...)...)
 		if err == nil || !strings.Contains(err.Error(), want) {
