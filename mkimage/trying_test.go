@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,7 +35,9 @@ func emulator(args []string) {
 			err = say("https://127.0.0.1"+url[1], 1, `,"disks":[{"path":"/dev/vda"}]`)
 		}
 	}
-	select {}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	<-end
 }
 
 // emulated has this program be QEMU and diskcast, and temporary folders be below a folder of the test's own.

@@ -6,12 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 )
+
+// isSound is what is said of a blob that was damaged.
+const isSound = "blob %s of the store was damaged, and is sound again."
+
+// soundAgain says which blobs of those that the store knew as damaged were stored anew.
+func soundAgain(st *image.Store, marked map[string]bool) (notes []string) {
+	if len(marked) == 0 {
+		return nil
+	}
+	still := st.Damaged()
+	for _, blob := range slices.Sorted(maps.Keys(marked)) {
+		if !still[blob] {
+			notes = append(notes, fmt.Sprintf(isSound, blob))
+		}
+	}
+	return notes
+}
 
 // healing stores a disk again whose bytes the store seemed to have already, in blobs that are damaged.
 type healing struct {
@@ -93,7 +111,7 @@ func (h *healing) outcome(ctx context.Context, blob string) (string, error) {
 		}
 	}
 	if len(still) == 0 {
-		return fmt.Sprintf("blob %s of the store was damaged, and is sound again.", blob), nil
+		return fmt.Sprintf(isSound, blob), nil
 	}
 	return fmt.Sprintf("blob %s of the store is damaged. What this image needs of it was stored anew; these still "+
 		"have it: %s. Import their disks again too, "+

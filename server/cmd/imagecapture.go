@@ -211,6 +211,7 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 		return err
 	}
 	was := e.named(ctx, library.NewLocal(st), c.name)
+	marked := st.Damaged()
 	began := time.Now()
 	bar := e.Progress("reading " + path)
 	o := capture.Options{Store: st, Name: c.name, Level: c.level, Parent: c.parent, Grid: c.cell, Workers: c.workers,
@@ -234,6 +235,8 @@ func (e *env) capture(ctx context.Context, path string, src io.ReaderAt, size in
 			notes = append(notes, h.notes...)
 			verified, err = e.verifyStored(ctx, st, r.Digest, c.name)
 		}
+	} else if err == nil {
+		notes = append(notes, soundAgain(st, marked)...)
 	}
 	if errors.As(err, &damage) {
 		return &codeError{exitDamage, err} // what to do was said, and done
