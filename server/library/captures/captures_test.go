@@ -37,15 +37,12 @@ import (
 // lab is a server that can be killed and started again behind one address, and a node with a disk. The node is the
 // agent's own code: what is under test is that the two understand each other.
 type lab struct {
-	t     *testing.T
-	dir   string
-	db    store.Store
-	id    *identity.Identity
-	srv   *httptest.Server
-	puts  atomic.Int64 // frames that came
-	onPut func(n int64)
-	// onAnswer is told how each request that sends something was answered.
-	onAnswer func(r *http.Request, code int, body string)
+	t    *testing.T
+	dir  string
+	db   store.Store
+	id   *identity.Identity
+	srv  *httptest.Server
+	puts atomic.Int64 // frames that came
 	// ahead is how far the server's clock is ahead of this machine's, in nanoseconds.
 	ahead atomic.Int64
 
@@ -53,6 +50,21 @@ type lab struct {
 	e    *engine.Engine
 	h    http.Handler // nil: the server is down
 	stop func()
+	put  func(n int64)                                // called with each frame
+	told func(r *http.Request, code int, body string) // how each request that sends something was answered
+}
+
+// onPut and onAnswer are called while requests of a node that is gone may still be answered.
+func (l *lab) onPut(f func(n int64)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.put = f
+}
+
+func (l *lab) onAnswer(f func(r *http.Request, code int, body string)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = f
 }
 
 func newLab(t *testing.T) *lab {
@@ -113,20 +125,22 @@ func (l *lab) kill() {
 
 func (l *lab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPut {
-		n := l.puts.Add(1)
-		if l.onPut != nil {
-			l.onPut(n)
+		l.mu.Lock()
+		n, put := l.puts.Add(1), l.put
+		l.mu.Unlock()
+		if put != nil {
+			put(n)
 		}
 	}
 	l.mu.Lock()
-	h := l.h
+	h, told := l.h, l.told
 	l.mu.Unlock()
 	if h == nil {
 		panic(http.ErrAbortHandler) // the connection breaks
 	}
-	if r.Method != http.MethodGet && l.onAnswer != nil {
+	if r.Method != http.MethodGet && told != nil {
 		a := &answer{ResponseWriter: w, code: http.StatusOK}
-		defer func() { l.onAnswer(r, a.code, a.body.String()) }()
+		defer func() { told(r, a.code, a.body.String()) }()
 		w = a
 	}
 	h.ServeHTTP(w, r)
@@ -269,7 +283,7 @@ func TestServerKilledHalfWay(t *testing.T) {
 		t.Errorf("descriptor %+v", d.Upload)
 	}
 	restarted := make(chan struct{})
-	l.onPut = func(n int64) {
+	l.onPut(func(n int64) {
 		if n != 5 {
 			return
 		}
@@ -279,7 +293,7 @@ func TestServerKilledHalfWay(t *testing.T) {
 			l.start()
 		}()
 		<-restarted
-	}
+	})
 	var r reports
 	digest, err := capturing.Capture(t.Context(), d,
 		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
@@ -321,7 +335,7 @@ func TestServerKilledHalfWay(t *testing.T) {
 	}
 
 	// Captured again under another name: nothing is sent.
-	l.onPut = nil
+	l.onPut(nil)
 	before := l.puts.Load()
 	l.create("again")
 	d2 := l.descriptor(c)
@@ -343,27 +357,27 @@ func TestNodeLosesPower(t *testing.T) {
 	l.create("golden")
 	d := l.descriptor(c)
 	ctx, off := context.WithCancel(t.Context())
-	l.onPut = func(n int64) {
+	l.onPut(func(n int64) {
 		if n == 5 {
 			off()
 		}
-	}
+	})
 	var r reports
 	if _, err := capturing.Capture(ctx, d,
 		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}, Uploads: 1}); err == nil {
 		t.Fatal("a capture without power")
 	}
 	first := l.puts.Load()
-	l.onPut = nil
+	l.onPut(nil)
 	// The image is not made while the boot before may still send frames: for the minute after it was heard last.
 	var early atomic.Int64
-	l.onAnswer = func(r *http.Request, code int, body string) {
+	l.onAnswer(func(r *http.Request, code int, body string) {
 		if strings.HasSuffix(r.URL.Path, "/finish") && code == http.StatusServiceUnavailable &&
 			strings.Contains(body, "the boot before may still run") {
 			early.Add(1)
 			l.ahead.Store(int64(time.Minute))
 		}
-	}
+	})
 	c = l.node("b2", path, size)
 	if again := l.descriptor(c); again.Upload.ID != d.Upload.ID || again.Serial != d.Serial {
 		t.Errorf("after the reboot another descriptor: %+v", again)
@@ -398,14 +412,14 @@ func TestCancelThrowsAway(t *testing.T) {
 	s := l.create("golden")
 	d := l.descriptor(c)
 	cancelled := make(chan struct{})
-	l.onPut = func(n int64) {
+	l.onPut(func(n int64) {
 		if n == 4 {
 			if _, err := l.e.Cancel(context.Background(), s.ID); err != nil {
 				t.Error(err)
 			}
 			close(cancelled)
 		}
-	}
+	})
 	var r reports
 	_, err := capturing.Capture(t.Context(), d,
 		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})

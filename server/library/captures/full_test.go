@@ -37,7 +37,7 @@ func TestStoreIsFull(t *testing.T) {
 	}
 	// The node goes on sending; as soon as the operator sees why it does not get ahead, he makes room.
 	told := make(chan string, 1)
-	l.onPut = func(int64) {
+	l.onPut(func(int64) {
 		v, err := l.e.Session(s.ID)
 		if err != nil || len(v.Warnings) == 0 {
 			return
@@ -49,9 +49,9 @@ func TestStoreIsFull(t *testing.T) {
 			}
 		default:
 		}
-	}
+	})
 	var full, other atomic.Int64
-	l.onAnswer = func(r *http.Request, code int, body string) {
+	l.onAnswer(func(r *http.Request, code int, body string) {
 		switch {
 		case r.Method != http.MethodPut:
 		case code == http.StatusInsufficientStorage && strings.Contains(body, "the server's image store is full"):
@@ -59,7 +59,7 @@ func TestStoreIsFull(t *testing.T) {
 		case code >= 500:
 			other.Add(1)
 		}
-	}
+	})
 	var r reports
 	digest, err := capturing.Capture(t.Context(), d,
 		capturing.Options{Server: c, Report: &r, Disks: disks{path: path, size: size}})
