@@ -10,9 +10,9 @@ import (
 	"github.com/diskcast/diskcast/internal/wiring"
 )
 
-// online brings the node onto the network and returns what waits for that. Where the card is known that the node booted
-// from, and nothing is said of it, this goes on while other drivers are loaded, up to the connection that the hello
-// will use; of other cards, which are taken is known when all are there.
+// online brings the node onto the network and returns what waits for that; the link is nil with -no-network. Where the
+// card is known that the node booted from, and nothing is said of it, this goes on while other drivers are loaded, up
+// to the connection that the hello will use; of other cards, which are taken is known when all are there.
 func (a *agent) online(ctx context.Context) func() (*network.Link, error) {
 	if a.o.noNetwork {
 		return func() (*network.Link, error) { return nil, nil }

@@ -226,11 +226,11 @@ func (a *agent) run(ctx context.Context) error {
 	crashes := a.crashes()
 	g, ctx := errgroup.WithContext(ctx)
 	nic, card, waited := "", "", time.Duration(0)
-	if !a.o.noNetwork {
-		link, err := connected()
-		if err != nil {
-			return err
-		}
+	link, err := connected()
+	if err != nil {
+		return err
+	}
+	if link != nil {
 		nic, card, waited = link.Name, link.NIC, link.Waited
 		a.inventory.BootNIC, a.inventory.Above = card, nic
 		g.Go(func() error { return link.Keep(ctx) })
