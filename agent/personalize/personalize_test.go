@@ -378,7 +378,11 @@ func TestRefused(t *testing.T) {
 			volumetest.Run(t, "mkfs.ext4", "-q", "-F", file)
 		}},
 		{name: "another root", settings: name, want: "its fstab has / on another file system",
-			spoil: func(t *testing.T, file string) { volumetest.Run(t, "tune2fs", "-f", "-U", "random", file) }},
+			spoil: func(t *testing.T, file string) {
+				// tune2fs wants a check that is no older, in seconds, than the last mount.
+				volumetest.Run(t, "e2fsck", "-f", "-p", file)
+				volumetest.Run(t, "tune2fs", "-f", "-U", "random", file)
+			}},
 		{name: "no user", settings: personal.Settings{Hostname: "a", Passwords: map[string]string{"eve": "!"}},
 			want: "no user eve"},
 		{name: "home elsewhere", fstab: "UUID=x /home ext4 defaults 0 2\n", want: "/home in fstab",
@@ -388,7 +392,7 @@ func TestRefused(t *testing.T) {
 			want: "not regular"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			need.Tools(t, "debugfs", "tune2fs")
+			need.Tools(t, "debugfs", "e2fsck", "tune2fs")
 			s := systems["alpine"]
 			s.files = with(s.files, tt.more)
 			file := image(t, "ext4", s, tt.fstab)
