@@ -21,12 +21,36 @@ import (
 func (e *Engine) Saw(mac string, addr netip.Addr, step, message string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if n := e.bootNode(mac, addr); n != nil {
+		e.watchClock()
+		e.saw(n, step, message, e.now())
+	}
+}
+
+// repeats is how long after a DHCP request another one of the same transaction is taken for the same. What waited in a
+// socket is read within it; no machine restarts within it, should its firmware always use one number.
+const repeats = 10 * time.Second
+
+// Asked records that a machine asks for what to boot, in the DHCP transaction of that number. A request that was sent
+// again may be read when the machine has its script by the first one: it begins no other boot.
+func (e *Engine) Asked(mac string, addr netip.Addr, transaction uint32, message string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	n := e.bootNode(mac, addr)
 	if n == nil {
 		return
 	}
 	e.watchClock()
 	now := e.now()
+	if now.Before(n.askedAt.Add(repeats)) && n.asked == transaction {
+		n.LastSeen = now
+		return
+	}
+	n.asked, n.askedAt = transaction, now
+	e.saw(n, doc.StepDHCP, message, now)
+}
+
+func (e *Engine) saw(n *node, step, message string, now time.Time) {
 	if step == doc.StepDHCP && e.fresh(n, now) {
 		n.begins()
 		n.Trace = map[string]doc.Mark{}

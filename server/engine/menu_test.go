@@ -263,3 +263,46 @@ func TestMenuComesAndGoes(t *testing.T) {
 		t.Errorf("the menu is gone, and the node has %+v", d)
 	}
 }
+
+// TestAskedTwice: a DHCP request that was sent again, read when the machine has its script, begins no other boot. What
+// its timeline says stays, and so does what was chosen.
+func TestAskedTwice(t *testing.T) {
+	h := newHouse(t)
+	h.tests = func(uefi bool) (string, bool) { return "memtest.bin", !uefi }
+	h.restart()
+	h.change(doc.LabChange{Menus: []doc.Menu{{Name: "hall", Entries: []string{"wait", "memtest"}}},
+		Rules: []doc.Rule{{Name: "all", MACs: []string{"52:54:00"}, WhenIdle: "menu:hall"}}})
+	m := h.machine(1)
+	m.powerOn()
+	h.pass(time.Second)
+	m.chose("memtest", nil)
+	h.pass(time.Minute)
+	const first, second = 7, 8
+	h.e.Asked(m.mac, m.addr, first, "sent to a script")
+	h.e.Saw(m.mac, m.addr, doc.StepScript, "script")
+	for _, tt := range []struct {
+		after       time.Duration
+		transaction uint32
+		boots       netboot.What
+		script      bool
+	}{
+		{0, first, netboot.Memtest, true},
+		{9 * time.Second, first, netboot.Memtest, true},
+		{0, second, netboot.Agent, false},
+	} {
+		h.pass(tt.after)
+		h.e.Asked(m.mac, m.addr, tt.transaction, "sent to a script")
+		if got := h.e.Boots(m.mac); got != tt.boots {
+			t.Errorf("transaction %d, %v later: it boots %s, want %s", tt.transaction, tt.after, got, tt.boots)
+		}
+		if _, ok := h.node(m.id).Trace[doc.StepScript]; ok != tt.script {
+			t.Errorf("transaction %d, %v later: its script is in the timeline: %t", tt.transaction, tt.after, ok)
+		}
+	}
+	h.e.Saw(m.mac, m.addr, doc.StepScript, "script")
+	h.pass(10 * time.Second)
+	h.e.Asked(m.mac, m.addr, second, "firmware that knows one number only")
+	if _, ok := h.node(m.id).Trace[doc.StepScript]; ok {
+		t.Error("a start 10 s later with the same number is taken for the one before")
+	}
+}

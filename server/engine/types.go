@@ -19,6 +19,9 @@ type node struct {
 	// lost says why GRUB could not start its own disk, and lostAt when it said so last.
 	lost   string
 	lostAt time.Time
+	// asked is the number of its last DHCP transaction, which began at askedAt.
+	asked   uint32
+	askedAt time.Time
 	// first and next bound the events in the ring: first <= n < next.
 	first, next uint64
 	wants       []*Want // that wait for its next descriptor

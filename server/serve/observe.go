@@ -48,7 +48,7 @@ func (o *observer) dhcp(s dhcp.Seen) {
 		o.engine.Problem(mac, s.Addr, s.Problem)
 	case path.Base(s.Given) == dhcp.OwnDisk:
 		if s.Final {
-			o.engine.Saw(mac, s.Addr, doc.StepDHCP, s.Client.Kind.String()+" on UEFI")
+			o.engine.Asked(mac, s.Addr, s.Client.Transaction, s.Client.Kind.String()+" on UEFI")
 			o.engine.Saw(mac, s.Addr, doc.StepLocal, "told to boot its own disk")
 		}
 	default:
@@ -59,7 +59,7 @@ func (o *observer) dhcp(s dhcp.Seen) {
 		if s.Client.UEFI() {
 			firmware = "UEFI"
 		}
-		o.engine.Saw(mac, s.Addr, doc.StepDHCP, s.Client.Kind.String()+" on "+firmware+", sent to "+s.Given)
+		o.engine.Asked(mac, s.Addr, s.Client.Transaction, s.Client.Kind.String()+" on "+firmware+", sent to "+s.Given)
 	}
 }
 

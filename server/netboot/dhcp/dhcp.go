@@ -9,6 +9,7 @@
 package dhcp
 
 import (
+	"encoding/binary"
 	"net"
 	"net/netip"
 	"strings"
@@ -38,6 +39,9 @@ type Client struct {
 	Kind  Kind
 	Arch  iana.Arch // RFC 4578 2.1 and IANA's registry; meaningful for Kind other than Plain
 	Relay Relay     // who passed the request on
+	// Transaction is the client's number of this exchange, big endian (RFC 2131, 2: 32 bits; RFC 8415, 8: 24). A
+	// request that is sent again bears the same.
+	Transaction uint32
 }
 
 // UEFI reports whether the client runs on UEFI firmware.
@@ -46,7 +50,8 @@ func (c Client) UEFI() bool { return c.Arch != iana.INTEL_X86PC }
 // classify reads who asks. iPXE is told by its user class (option 77): iPXE writes the bare four letters where RFC 3004
 // wants a length before them, and some builds do it by the RFC, so both are looked for; option 175 is its own space.
 func classify(m *dhcpv4.DHCPv4) Client {
-	c := Client{MAC: m.ClientHWAddr, Arch: iana.INTEL_X86PC, Relay: relayOf(m)}
+	c := Client{MAC: m.ClientHWAddr, Arch: iana.INTEL_X86PC, Relay: relayOf(m),
+		Transaction: binary.BigEndian.Uint32(m.TransactionID[:])}
 	if archs := m.ClientArch(); len(archs) > 0 {
 		c.Arch = archs[0]
 	}

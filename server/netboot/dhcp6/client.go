@@ -14,7 +14,9 @@ import (
 
 // classify reads who asks: iPXE by its user class, firmware by its vendor class.
 func (r *Responder) classify(m *dhcpv6.Message, o *origin) dhcp.Client {
-	c := dhcp.Client{MAC: r.hardware(m, o), Arch: iana.INTEL_X86PC, Relay: o.relay}
+	id := m.TransactionID
+	c := dhcp.Client{MAC: r.hardware(m, o), Arch: iana.INTEL_X86PC, Relay: o.relay,
+		Transaction: uint32(id[0])<<16 | uint32(id[1])<<8 | uint32(id[2])}
 	if archs := m.Options.ArchTypes(); len(archs) > 0 {
 		c.Arch = archs[0]
 	}
