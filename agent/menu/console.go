@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/agent/terminal"
+	"github.com/diskcast/diskcast/internal/terminal"
 )
 
 // Open opens terminals, such as /dev/ttyS0, so that each key comes at once and is shown by nobody but the menu. Those

@@ -97,6 +97,16 @@ func watchNICs(ctx context.Context, o *Options, changed <-chan struct{}, wait ti
 	}
 }
 
+// loaded reports whether the drivers of all NICs are loaded.
+func (o *Options) loaded() bool {
+	select {
+	case <-o.Drivers:
+		return true
+	default:
+		return o.Drivers == nil
+	}
+}
+
 // waitNIC waits for the interface that the site names, or that the node booted from; nil when it does not come.
 func waitNIC(ctx context.Context, o *Options, changed <-chan struct{}) (nic *Interface, err error) {
 	said := false
@@ -108,12 +118,15 @@ func waitNIC(ctx context.Context, o *Options, changed <-chan struct{}) (nic *Int
 				return true
 			}
 		}
-		if !said && o.Wiring.NIC != "" {
-			o.Log.Info("waiting for the NIC that the settings name", "wanted", o.Wiring.NIC, "there", names(nics))
-		} else if !said {
-			o.Log.Info("waiting for the NIC that the node booted from", "mac", o.BootMAC, "there", names(nics))
+		if said || !o.loaded() {
+			return false
 		}
 		said = true
+		if o.Wiring.NIC != "" {
+			o.Log.Info("waiting for the NIC that the settings name", "wanted", o.Wiring.NIC, "there", names(nics))
+		} else {
+			o.Log.Info("waiting for the NIC that the node booted from", "mac", o.BootMAC, "there", names(nics))
+		}
 		return false
 	}, func(nics []Interface) bool {
 		if o.Wiring.NIC != "" {

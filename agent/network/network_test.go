@@ -103,6 +103,9 @@ func TestBootNICBesideDrivers(t *testing.T) {
 		if link.Name != c.want || took != c.took {
 			t.Errorf("%s: %s after %v, want %s after %v\n%s", name, link.Name, took, c.want, c.took, log)
 		}
+		if said := strings.Contains(log, "waiting for the NIC"); said != (name != "beside") {
+			t.Errorf("%s: that it is waited for is said: %t; it is where all drivers are loaded\n%s", name, said, log)
+		}
 	}
 }
 

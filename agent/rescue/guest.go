@@ -14,6 +14,7 @@ import (
 	"github.com/diskcast/diskcast/internal/plain"
 	"github.com/diskcast/diskcast/internal/rescue"
 	"github.com/diskcast/diskcast/internal/session"
+	"github.com/diskcast/diskcast/internal/terminal"
 )
 
 // guest is one channel of a connection: one program.
@@ -63,7 +64,8 @@ func (g *guest) serve(ctx context.Context, reqs <-chan *ssh.Request) {
 			ok = !started && g.pty(r.Payload)
 		case "window-change":
 			var w windowChange
-			ok = g.master != nil && ssh.Unmarshal(r.Payload, &w) == nil && resize(g.master, w.Columns, w.Rows) == nil
+			ok = g.master != nil && ssh.Unmarshal(r.Payload, &w) == nil &&
+				terminal.SetSize(g.master, int(w.Columns), int(w.Rows)) == nil
 		case "shell", "exec":
 			line := ""
 			if r.Type == "exec" {
@@ -102,7 +104,7 @@ func (g *guest) pty(payload []byte) bool {
 		return false
 	}
 	g.term = plain.Line(p.Term, 64)
-	if err := resize(g.master, p.Columns, p.Rows); err != nil {
+	if err := terminal.SetSize(g.master, int(p.Columns), int(p.Rows)); err != nil {
 		g.s.o.Log.Warn("SSH: the terminal's size cannot be set", "error", err)
 	}
 	return true

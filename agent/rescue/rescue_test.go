@@ -262,6 +262,11 @@ func TestShells(t *testing.T) {
 	// The new size and what is typed after it come by two ways, and either may be first.
 	fmt.Fprint(in1, "until stty size | grep '^50'; do :; done\n")
 	out1.until(t, "50 132\r\n")
+	if err := s1.WindowChange(0, 0); err != nil { // of a client without a terminal
+		t.Fatal(err)
+	}
+	fmt.Fprint(in1, "until stty size | grep '^24'; do :; done\n")
+	out1.until(t, "24 80\r\n")
 	in2, out2, s2 := o.shell(second)
 	fmt.Fprint(in2, "echo in-$((1+1))\n")
 	out2.until(t, "in-2")
@@ -332,7 +337,8 @@ func TestConsole(t *testing.T) {
 	shown := &screen{r: master}
 	o := open(t, 600, func(o *Options) { o.Dev, o.Consoles = dev, []string{base, "none"} })
 	shown.until(t, "Nothing is written to a disk unless you do it")
-	fmt.Fprint(master, "tty; echo sum-$((40+2))\n")
+	fmt.Fprint(master, "stty size; echo sum-$((40+2))\n")
+	shown.until(t, "24 80\r\n") // as of a serial line, nobody told that terminal's size
 	shown.until(t, "sum-42")
 	// While somebody is in by SSH the console's exit ends nothing.
 	in, out, _ := o.shell(o.in())

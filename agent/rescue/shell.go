@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/agent/terminal"
+	"github.com/diskcast/diskcast/internal/terminal"
 )
 
 // program is the shell, or with a line that line in it. When ctx ends, it and all that it started in its session's
@@ -102,7 +102,11 @@ func (o *Options) oneShell(ctx context.Context, dev string) error {
 	}
 	defer master.Close()
 	defer tty.Close()
-	if err := sameSize(master, f); err != nil {
+	columns, rows, err := terminal.Size(f)
+	if err != nil {
+		return err
+	}
+	if err := terminal.SetSize(master, columns, rows); err != nil {
 		return err
 	}
 	cmd := o.program(ctx, "linux", "")

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/agent/terminal"
 	"github.com/diskcast/diskcast/internal/rx"
+	"github.com/diskcast/diskcast/internal/terminal"
 )
 
 // virtualRE are the kernel's own terminals, on a screen; others are serial lines, with whatever is at their far end.
@@ -66,14 +66,9 @@ func open(path string) (*console, error) {
 	return c, nil
 }
 
-func (c *console) ofKernel() error {
-	return terminal.Control(c.f, func(fd int) error {
-		w, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
-		if err == nil {
-			c.columns, c.rows = int(w.Col), int(w.Row)
-		}
-		return err
-	})
+func (c *console) ofKernel() (err error) {
+	c.columns, c.rows, err = terminal.Size(c.f)
+	return err
 }
 
 // ask moves the cursor further than any terminal is large, and asks where it is (ECMA-48, DSR): what does not answer is

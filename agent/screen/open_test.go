@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/agent/terminal"
+	"github.com/diskcast/diskcast/internal/terminal"
 )
 
 // pty opens a pair of terminals: what is at the far end, and the path of what a node has.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/diskcast/diskcast/internal/terminal"
 )
 
 // shells keeps a shell on every console.
@@ -66,6 +68,13 @@ func (s *shells) one(ctx context.Context, dev string) error {
 		return err
 	}
 	defer f.Close()
+	columns, rows, err := terminal.Size(f)
+	if err != nil {
+		return err
+	}
+	if err := terminal.SetSize(f, columns, rows); err != nil {
+		return err
+	}
 	if _, err := fmt.Fprintf(f, banner, logPath); err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ func TestRestoreUnderMount(t *testing.T) {
 	w.Close()
 	volumetest.Run(t, "mkfs.ext4", "-q", dev)
 	mnt := t.TempDir()
-	volumetest.Run(t, "mount", dev, mnt)
+	volumetest.Run(t, "mount", "-o", "ro", dev, mnt) // where it may write, ext4 does so by itself, later
 	t.Cleanup(func() { exec.Command("umount", mnt).Run() })
 	wantRefused(t, path, func() error { return restore(path, "--yes") }, "loop device "+filepath.Base(dev)+" is on it",
 		"is mounted at "+mnt)

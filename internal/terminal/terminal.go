@@ -1,4 +1,4 @@
-// Package terminal sets how a terminal treats what is typed and printed, and puts it back.
+// Package terminal sets how a terminal treats what is typed and printed, and puts it back; and how large it is.
 package terminal
 
 import (
@@ -49,6 +49,29 @@ func Set(f *os.File, mode Mode, drop bool) (plain func() error, err error) {
 	return func() error {
 		return Control(f, func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &before) })
 	}, nil
+}
+
+// Size is how many characters a terminal shows, as the kernel knows; 0 where it does not, as of a serial line.
+func Size(f *os.File) (columns, rows int, err error) {
+	err = Control(f, func(fd int) error {
+		w, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
+		if err == nil {
+			columns, rows = int(w.Col), int(w.Row)
+		}
+		return err
+	})
+	return columns, rows, err
+}
+
+// SetSize tells a terminal its size in characters, at most 32,768 each. Where one of them is 0 it is that of a VT100,
+// 80 and 24: with a size of nothing, the shell's line editor leaves the editing to the kernel, and loses what is typed
+// or pasted before it asks.
+func SetSize(f *os.File, columns, rows int) error {
+	if columns <= 0 || rows <= 0 {
+		columns, rows = 80, 24
+	}
+	size := &unix.Winsize{Col: uint16(min(columns, 1<<15)), Row: uint16(min(rows, 1<<15))}
+	return Control(f, func(fd int) error { return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size) })
 }
 
 // Control does something to a file's descriptor, without making it one that blocks.

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/diskcast/diskcast/agent/terminal"
+	"github.com/diskcast/diskcast/internal/terminal"
 )
 
 // pty is a new pseudo-terminal.
@@ -102,5 +102,25 @@ func TestModes(t *testing.T) {
 	defer f.Close()
 	if _, err := terminal.Set(f, terminal.Keys, false); err == nil {
 		t.Error("what is no terminal was set")
+	}
+}
+
+// TestSize: a terminal whose size nobody told gets that of a VT100, and so does one that is told half of one.
+func TestSize(t *testing.T) {
+	_, tty := pty(t)
+	if columns, rows, err := terminal.Size(tty); err != nil || columns != 0 || rows != 0 {
+		t.Fatalf("a new one has %d columns and %d rows, %v", columns, rows, err)
+	}
+	for _, c := range []struct{ columns, rows, wantColumns, wantRows int }{
+		{0, 0, 80, 24}, {132, 50, 132, 50}, {132, 0, 80, 24}, {0, 50, 80, 24}, {-1, 50, 80, 24},
+		{1 << 30, 50, 1 << 15, 50},
+	} {
+		if err := terminal.SetSize(tty, c.columns, c.rows); err != nil {
+			t.Fatal(err)
+		}
+		if columns, rows, err := terminal.Size(tty); err != nil || columns != c.wantColumns || rows != c.wantRows {
+			t.Errorf("told %d x %d it is %d x %d, want %d x %d (%v)", c.columns, c.rows, columns, rows, c.wantColumns,
+				c.wantRows, err)
+		}
 	}
 }
