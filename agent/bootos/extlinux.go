@@ -115,6 +115,12 @@ func (c *extlinuxConfig) choose() (*extlinuxLabel, error) {
 	if command == "" {
 		return nil, &Restart{Why: "it names no default entry and waits for somebody to choose"}
 	}
+	name, words := word(command)
+	menu := c.label(name) == nil && (isModule(name, "menu.c32") || isModule(name, "vesamenu.c32"))
+	if c.menuFile != "" && !menu {
+		return nil, &Restart{Entry: command, Why: fmt.Sprintf("MENU INCLUDE names %s, which SYSLINUX' versions read "+
+			"or not where there is no menu", c.menuFile)}
+	}
 	if c.ui == "" && c.prompt && !c.noEscape {
 		switch {
 		case !c.timeout:
@@ -124,9 +130,8 @@ func (c *extlinuxConfig) choose() (*extlinuxLabel, error) {
 			return c.load(c.onTimeout)
 		}
 	}
-	name, words := word(command)
 	switch {
-	case c.label(name) != nil || !isModule(name, "menu.c32") && !isModule(name, "vesamenu.c32"):
+	case !menu:
 		return c.load(command)
 	case words != "":
 		return nil, &Restart{Entry: command, Why: "its menu is in another file, which is not followed"}
@@ -142,8 +147,8 @@ func (c *extlinuxConfig) choose() (*extlinuxLabel, error) {
 		return nil, err
 	case !c.menuTimeout:
 		return nil, &Restart{Entry: l.name, Why: "its menu has no timeout: SYSLINUX waits for somebody to choose"}
-	case c.onTimeout != "":
-		return c.load(c.onTimeout)
+	case c.menuInstead != "":
+		return c.load(c.menuInstead)
 	}
 	return c.finish(*l, "")
 }
@@ -179,31 +184,44 @@ func (c *extlinuxConfig) load(command string) (*extlinuxLabel, error) {
 }
 
 // menuDefault is the entry on which a menu begins: that of DEFAULT, else the one marked MENU DEFAULT, else the first
-// one.
+// row. Where that is nothing that can be started, or in a submenu, whose own timeout counts, the menu waits, or does
+// what its versions do.
 func (c *extlinuxConfig) menuDefault() (*extlinuxLabel, error) {
 	name, _ := word(c.wanted)
-	if l := c.label(name); l != nil {
+	switch l := c.label(name); {
+	case l != nil && (l.submenu || l.hidden || l.disabled):
+		return nil, &Restart{Entry: l.name, Why: "it is in a submenu, hidden or disabled, and what the menu makes of " +
+			"such a default is not followed here"}
+	case c.deepStart || c.deepDefault && l == nil:
+		return nil, &Restart{Why: "its menu begins in a submenu"}
+	case l != nil:
 		return l, nil
 	}
 	var first, marked *extlinuxLabel
 	for i := range c.labels {
 		l := &c.labels[i]
-		switch {
-		case l.submenu || l.hidden:
-		case l.isDefault && marked != nil:
-			return nil, &Restart{Entry: l.name, Why: "several entries are marked as the menu's default, of which " +
-				"SYSLINUX' menu takes the last and U-Boot the first"}
-		case l.isDefault:
-			marked = l
-		case first == nil:
+		if l.submenu || l.hidden {
+			continue
+		}
+		if first == nil {
 			first = l
 		}
+		if !l.isDefault || l.disabled {
+			continue
+		}
+		if marked != nil {
+			return nil, &Restart{Entry: l.name, Why: "several entries are marked as the menu's default, of which " +
+				"SYSLINUX' menu takes the last and U-Boot the first"}
+		}
+		marked = l
 	}
-	if marked != nil {
+	switch {
+	case marked != nil:
 		return marked, nil
-	}
-	if c.deepDefault || first == nil {
-		return nil, &Restart{Why: "its menu begins in a submenu, or is empty"}
+	case first == nil:
+		return nil, &Restart{Why: "its menu is empty"}
+	case c.oddFirst || first.disabled:
+		return nil, &Restart{Why: "its menu begins on a row that starts nothing: SYSLINUX waits for somebody to choose"}
 	}
 	return first, nil
 }

@@ -2,6 +2,7 @@ package bootos
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -10,7 +11,8 @@ import (
 type extlinuxConfig struct {
 	labels      []extlinuxLabel
 	wanted      string // of DEFAULT: a label's or kernel's name, and words for the kernel
-	onTimeout   string
+	onTimeout   string // of the prompt,
+	menuInstead string // and of the menu
 	append      string // of all labels that have no APPEND
 	implicit    string
 	sysappend   string
@@ -22,24 +24,29 @@ type extlinuxConfig struct {
 	shiftKey    bool   // the menu is shown to who holds a key down
 	saves       bool   // the menu keeps the last choice
 	negative    bool   // a timeout is below 0
-	deepDefault bool   // MENU DEFAULT before any label of a submenu: the menu begins there
+	deepDefault bool   // MENU DEFAULT of a submenu as such: the menu begins with it
+	deepStart   bool   // MENU START: the menu begins inside of a submenu
+	oddFirst    bool   // the menu's first row is a submenu or a line between entries
+	menuFile    string // of MENU INCLUDE, which not every version reads where there is no menu
 
 	times [2]bool // TIMEOUT and TOTALTIMEOUT are not 0
 	read  func(name string) (string, error)
-	depth int // of MENU BEGIN
+	depth int  // of MENU BEGIN
+	apart bool // what follows belongs to no label
 	inMsg bool
 }
 
 type extlinuxLabel struct {
-	name, title       string
-	kind, kernel      string // the word that names the kernel, in lower case, and the name
-	append, args      string
-	hasAppend         bool
-	initrd            string // as it is written
-	initrds           []string
-	fdt, sysappend    string
-	isDefault, hidden bool
-	submenu           bool
+	name, title      string
+	kind, kernel     string // the word that names the kernel, in lower case, and the name
+	append, args     string
+	hasAppend        bool
+	initrd           string // as it is written
+	initrds          []string
+	fdt, sysappend   string
+	isDefault        bool
+	hidden, disabled bool // it is no row of the menu; it is one that cannot be chosen
+	submenu          bool
 }
 
 const (
@@ -67,20 +74,18 @@ func (c *extlinuxConfig) parse(text string, depth int) error {
 		key = strings.ToLower(key)
 		if key == "menu" {
 			sub, rest := word(value)
-			if sub = strings.ToLower(sub); sub == "include" {
-				key, value = sub, rest
-			} else {
+			if sub = strings.ToLower(sub); sub != "include" {
 				c.menuLine(sub, rest)
 				continue
 			}
+			if err := c.include(rest, true, depth+1); err != nil {
+				return err
+			}
+			continue
 		}
 		if key == "include" {
-			name, _ := word(value)
-			// SYSLINUX goes on without a file that is not there.
-			if more, err := c.read(name); err == nil {
-				if err := c.parse(more, depth+1); err != nil {
-					return err
-				}
+			if err := c.include(value, false, depth+1); err != nil {
+				return err
 			}
 			continue
 		}
@@ -89,6 +94,7 @@ func (c *extlinuxConfig) parse(text string, depth int) error {
 				return &Restart{Why: fmt.Sprintf("it has more than %d labels", maxLabels)}
 			}
 			c.labels = append(c.labels, extlinuxLabel{name: value, submenu: c.depth > 0})
+			c.apart = false
 			continue
 		}
 		if !c.globalLine(key, value) {
@@ -98,13 +104,34 @@ func (c *extlinuxConfig) parse(text string, depth int) error {
 	return nil
 }
 
+// include reads another file as if it stood there; with a word behind its name, as a submenu of that name. SYSLINUX goes
+// on without a file that is not there.
+func (c *extlinuxConfig) include(value string, menu bool, depth int) error {
+	name, tag := word(value)
+	more, err := c.read(name)
+	if err != nil {
+		return nil
+	}
+	if menu {
+		c.menuFile = name
+	}
+	if tag == "" {
+		return c.parse(more, depth)
+	}
+	c.menuLine("begin", tag)
+	defer c.menuLine("end", "")
+	return c.parse(more, depth)
+}
+
 // globalLine takes what belongs to the whole configuration wherever it stands.
 func (c *extlinuxConfig) globalLine(key, value string) bool {
 	switch key {
 	case "default":
 		c.wanted = value
 	case "ontimeout":
-		c.onTimeout = value
+		if c.onTimeout = value; c.depth == 0 {
+			c.menuInstead = value
+		}
 	case "timeout", "totaltimeout":
 		c.negative = c.negative || strings.HasPrefix(value, "-")
 		if key == "timeout" {
@@ -161,30 +188,47 @@ func (c *extlinuxConfig) labelLine(key, value string) {
 var kinds32 = map[string]bool{"boot": true, "bss": true, "pxe": true, "fdimage": true, "comboot": true, "com32": true,
 	"config": true, "localboot": true}
 
+// menuLine takes what only the menu reads.
 func (c *extlinuxConfig) menuLine(sub, rest string) {
 	var l *extlinuxLabel
-	if n := len(c.labels); n > 0 && c.labels[n-1].submenu == (c.depth > 0) {
+	if n := len(c.labels); n > 0 && c.labels[n-1].submenu == (c.depth > 0) && !c.apart {
 		l = &c.labels[n-1]
 	}
 	switch {
 	case sub == "begin":
+		c.row()
 		c.depth++
 	case sub == "end":
-		c.depth = max(c.depth-1, 0)
+		c.depth, c.apart = max(c.depth-1, 0), true
+	case sub == "separator":
+		c.row()
 	case sub == "save":
 		c.saves = true
 	case sub == "shiftkey":
 		c.shiftKey = true
-	case sub == "default" && c.depth > 0:
+	case sub == "start" && c.depth > 0:
+		c.deepStart = true
+	case sub == "default" && c.depth > 0 && l == nil:
 		c.deepDefault = true
 	case l == nil:
 	case sub == "label":
 		l.title = strings.ReplaceAll(rest, "^", "")
 	case sub == "default":
 		l.isDefault = true
-	case sub == "hide" || sub == "disable":
+	case sub == "hide":
 		l.hidden = true
+	case sub == "disable":
+		l.disabled = true
+	case sub == "goto" || sub == "exit" || sub == "quit" || sub == "help":
+		l.kind, l.kernel = "menu", sub
 	}
+}
+
+// row notes a row of a menu that is no label, and before which there may be none.
+func (c *extlinuxConfig) row() {
+	c.apart = true
+	c.oddFirst = c.oddFirst || c.depth == 0 &&
+		!slices.ContainsFunc(c.labels, func(l extlinuxLabel) bool { return !l.submenu && !l.hidden })
 }
 
 // word cuts off the first word. SYSLINUX takes every byte up to a blank for one, and none above: no no-break space.

@@ -13,14 +13,18 @@ import (
 	"github.com/diskcast/diskcast/agent/bootos/limine"
 )
 
+// limineVariables are those of the Boot Loader Interface that say what is started, or whether it is waited for.
+var limineVariables = []string{"LoaderEntryOneShot", "LoaderEntryDefault", "LoaderEntryPreferred",
+	"LoaderConfigTimeoutOneShot", "LoaderConfigTimeout"}
+
 // limine is what a Limine that was started from a file may start: of several configurations all, as which one counts
 // hangs on its version.
 func (f *finder) limine(file grub.File, what string) []candidate {
 	if f.fw.Variables != nil {
-		for _, name := range []string{"LoaderEntryOneShot", "LoaderEntryDefault"} {
-			if entry := f.fw.Variables.Loader(name); entry != "" {
+		for _, name := range limineVariables {
+			if value := f.fw.Variables.Loader(name); value != "" {
 				return []candidate{refused(what, fmt.Errorf("the firmware's variable %s names %q, which its versions "+
-					"follow or not", name, entry))}
+					"follow or not", name, value))}
 			}
 		}
 	}

@@ -192,6 +192,12 @@ func (c *config) choose() (*row, error) {
 	if n < 1 || n > uint64(len(shown)) {
 		return nil, &grub.Restart{Why: fmt.Sprintf("its menu shows no entry %d, which is the default", n)}
 	}
+	for _, r := range shown[:n] {
+		if why := r.hides(); why != "" {
+			return nil, &grub.Restart{Entry: r.title, Why: why + ", which hides it in some of Limine's versions and " +
+				"firmwares: which entry is the default hangs on that"}
+		}
+	}
 	r := shown[n-1]
 	switch timeout, given := c.global["timeout"]; {
 	case r.folder:
@@ -204,6 +210,19 @@ func (c *config) choose() (*row, error) {
 			Why: fmt.Sprintf("its menu waits for somebody (timeout %s)", timeout)}
 	}
 	return r, nil
+}
+
+// hides tells what may keep an entry out of the menu; empty for nothing.
+func (r *row) hides() string {
+	for _, o := range r.options {
+		if strings.HasPrefix(o.name, "if_") {
+			return "it has the option " + o.name
+		}
+		if v := strings.ToLower(o.value); o.name == "protocol" && (strings.HasPrefix(v, "bios") || v == "chainload") {
+			return "it starts another boot sector (protocol " + v + ")"
+		}
+	}
+	return ""
 }
 
 // looks are options of an entry that do not decide what is started.
