@@ -104,8 +104,8 @@ func (c *extlinuxConfig) parse(text string, depth int) error {
 	return nil
 }
 
-// include reads another file as if it stood there; with a word behind its name, as a submenu of that name. SYSLINUX goes
-// on without a file that is not there.
+// include reads another file as if it stood there; with a word behind its name, as a submenu of that name. SYSLINUX
+// goes on without a file that is not there.
 func (c *extlinuxConfig) include(value string, menu bool, depth int) error {
 	name, tag := word(value)
 	more, err := c.read(name)
