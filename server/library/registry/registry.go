@@ -4,6 +4,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,6 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
-	"oras.land/oras-go/v2/registry/remote/retry"
 
 	"github.com/diskcast/diskcast/internal/image"
 )
@@ -38,8 +38,10 @@ type Options struct {
 	PlainHTTP bool // speak HTTP without TLS
 	// Uploads is where uploads that were broken off are remembered; empty: the user's cache directory.
 	Uploads string
-	// Client sends requests; nil: one that tries again when the registry is busy.
+	// Client sends requests; nil: one that tries again when the registry is busy, and gives up one that is silent.
 	Client *http.Client
+	// Silence is how long a registry may say and take nothing; 0: two minutes.
+	Silence time.Duration
 }
 
 // Open names a repository: REGISTRY/REPOSITORY, and then :TAG or @DIGEST; the tag latest when there is neither. Who may
@@ -57,7 +59,7 @@ func Open(name string, o Options) (*Repository, error) {
 		return nil, fmt.Errorf("credentials of `docker login`: %w", err)
 	}
 	if o.Client == nil {
-		o.Client = retry.DefaultClient
+		o.Client = patient(cmp.Or(o.Silence, silence))
 	}
 	if o.Uploads == "" {
 		if dir, err := os.UserCacheDir(); err == nil {
@@ -172,7 +174,7 @@ func (r *Repository) Pull(ctx context.Context, st *image.Store, name string, pro
 			if err == nil {
 				break
 			}
-			if ctx.Err() != nil || try == tries || errors.Is(err, image.ErrFormat) {
+			if ctx.Err() != nil || try == tries || errors.Is(err, image.ErrFormat) || silent(err) {
 				return "", err
 			}
 			t.done = before // what is there is counted again

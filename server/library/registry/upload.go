@@ -58,7 +58,7 @@ func (r *Repository) pushBlob(ctx context.Context, st *image.Store, b image.Blob
 		if u.off > at {
 			try = 1
 		}
-		if ctx.Err() != nil || try >= tries {
+		if ctx.Err() != nil || try >= tries || silent(err) {
 			return fmt.Errorf("%w (push it again: it goes on where it was)", err)
 		}
 		if err := pause(ctx, try); err != nil {
