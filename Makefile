@@ -85,7 +85,7 @@ test-race: | go-check ## what has goroutines, under the race detector (.ci/race 
 # program. So twice as many run at once as there are processors. `make check`, with which `make test` begins, has vetted
 # all.
 test-unit: build ## everything but the whole machines
-	DISKCAST_KERNEL_DEB=$$(.ci/kernel-deb) $(GO) test -vet=off -p $$((2 * $$(nproc))) -timeout 10m $(UNIT_PACKAGES)
+	DISKCAST_KERNEL_DEB=$$(.ci/kernel-deb) $(GO) test -vet=off -p $$((2 * $$(nproc))) -timeout 20m $(UNIT_PACKAGES)
 
 test-qemu: build build/bin/demo ## whole machines, from power-on to login
 	@.ci/packages test
