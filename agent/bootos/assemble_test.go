@@ -218,7 +218,7 @@ menuentry 'Debian' {
 `}
 	}
 	const byUUID = "search --no-floppy --fs-uuid --set=root " + rootUUID
-	const notRead = "may be on what could not be read: logical volume my-vg/ro-ot (ext4), partition 1: it"
+	const notRead = "may be on what could not be read: partition 1: it"
 	le := binary.LittleEndian
 	for _, tt := range []struct {
 		name     string

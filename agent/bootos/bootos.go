@@ -65,8 +65,8 @@ func find(v *Volumes, fw Firmware) (*System, error) {
 	f := &finder{v: v, fw: fw}
 	found := f.loaders()
 	if v.unread && (f.bare || len(found) == 0) {
-		return nil, &Restart{Why: fmt.Sprintf("the boot loader that the firmware starts was not found, and may be on "+
-			"what could not be read: %v", v)}
+		return nil, &Restart{Why: fmt.Sprintf("the boot loader that the firmware starts was not found, and may be "+
+			"on %s", v.notRead())}
 	}
 	if len(found) == 0 {
 		s, err := guessed(v)
@@ -75,7 +75,7 @@ func find(v *Volumes, fw Firmware) (*System, error) {
 		}
 		if v.held() {
 			return nil, &Restart{Entry: s.Title, Why: fmt.Sprintf("there is no boot loader on it that is known, and "+
-				"one's configuration may be on what could not be read: %v", v)}
+				"one's configuration may be on %s", v.notRead())}
 		}
 		s.Note = noLoader
 		return s, nil

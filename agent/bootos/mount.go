@@ -54,7 +54,7 @@ func Mount(dir string, devices []Device) *Volumes {
 		vol, err := mountOne(filepath.Join(dir, strconv.Itoa(d.Number)), d)
 		if err != nil {
 			if !d.Asked || !errors.Is(err, errUnknownFS) { // what it is a member of was put together, or is in Lacks
-				v.Skipped = append(v.Skipped, fmt.Sprintf("%s: %v", d.words(), err))
+				v.skip(d, err)
 			}
 			v.unread = v.unread || !errors.Is(err, errUnknownFS)
 			v.unseen[d.Number] = !errors.Is(err, errUnknownFS) || !forNoLoader(d)
@@ -63,6 +63,15 @@ func Mount(dir string, devices []Device) *Volumes {
 		v.byNumber[d.Number] = *vol
 	}
 	return v
+}
+
+// skip notes that a device was not mounted.
+func (v *Volumes) skip(d Device, err error) {
+	words := fmt.Sprintf("%s: %v", d.words(), err)
+	v.Skipped = append(v.Skipped, words)
+	if errors.Is(err, errUnknownFS) && vacant(d) {
+		v.vacant = append(v.vacant, words)
+	}
 }
 
 func (d Device) words() string { return cmp.Or(d.Name, fmt.Sprintf("partition %d", d.Number)) }

@@ -66,22 +66,24 @@ var dataless = []string{
 	"21686148-6449-6e6f-744e-656564454649", "e3c9e316-0b5c-4db8-817d-f92df00215ae", "0x05", "0x0f", "0x85",
 }
 
-// forNoLoader tells whether a partition without a file system of ours has none that any boot loader reads: it is swap
-// space, empty, a member of what Holds tells of, or of a type that holds none.
+// forNoLoader tells whether a partition without a file system of ours has none that any boot loader reads: it is
+// vacant, or a member of what Holds tells of.
 func forNoLoader(d Device) bool {
-	if slices.Contains(dataless, d.PartType) {
-		return true
-	}
+	return vacant(d) || holds(d, func(r io.ReaderAt, size int64) bool { return layerOf(r, size) != "" })
+}
+
+// vacant tells whether nothing can be on a partition: it is swap space, empty, or of a type that holds no file system.
+func vacant(d Device) bool { return slices.Contains(dataless, d.PartType) || holds(d, nothing) }
+
+// holds tells what is says of a partition's bytes; false where they cannot be read.
+func holds(d Device, is func(r io.ReaderAt, size int64) bool) bool {
 	f, err := os.Open(d.Path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
 	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return false
-	}
-	return layerOf(f, size) != "" || nothing(f, size)
+	return err == nil && is(f, size)
 }
 
 // nothing tells whether a run of size bytes is empty or swap space.

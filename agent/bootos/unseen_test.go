@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/diskcast/diskcast/internal/testenv/need"
@@ -49,5 +50,27 @@ func TestUnseen(t *testing.T) {
 	v := Mount(t.TempDir(), []Device{{Number: 3, Path: filepath.Join(t.TempDir(), "nosuch")}})
 	if !v.Unseen(3) || !v.fromDefault().Unseen(3) {
 		t.Error("a partition that cannot be read counts as empty")
+	}
+}
+
+// TestOnlyUnreadIsNamed: a restart names what may hold the boot loader, neither what was read nor what holds nothing.
+func TestOnlyUnreadIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty")
+	if err := errors.Join(os.WriteFile(empty, nil, 0o600), os.Truncate(empty, 16<<20)); err != nil {
+		t.Fatal(err)
+	}
+	v := Mount(filepath.Join(dir, "os"), []Device{{Number: 1, Path: filepath.Join(dir, "gone")},
+		{Number: 2, Path: empty}})
+	v.byNumber[3] = Volume{Number: 3, Type: "ext4", Dir: t.TempDir()}
+	const end = "may be on what could not be read: partition 1: "
+	_, err := Find(v, Firmware{UEFI: true})
+	var r *Restart
+	if !errors.As(err, &r) || !strings.Contains(r.Why, end) || strings.Contains(r.Why, "partition 2") ||
+		strings.Contains(r.Why, "partition 3") {
+		t.Errorf("%v, want a restart with %q and no other partition", err, end)
+	}
+	if len(v.Skipped) != 2 || v.fromDefault().Unread() != v.Unread() {
+		t.Errorf("skipped %q, of those %q and %q were not read", v.Skipped, v.Unread(), v.fromDefault().Unread())
 	}
 }

@@ -42,7 +42,8 @@ type Volumes struct {
 	byNumber map[int]Volume
 	// Skipped says, in words, which partitions were not mounted and why.
 	Skipped []string
-	unread  bool // one of these has a file system that a boot loader reads
+	unread  bool     // one of these has a file system that a boot loader reads
+	vacant  []string // those of Skipped on whose partitions nothing can be
 	// byDefault has paths begin at the default subvolume of a btrfs, not at its top.
 	byDefault bool
 	budget    *budget             // what Find may read
@@ -53,8 +54,8 @@ type Volumes struct {
 
 // fromDefault is the same file systems with paths that begin at the default subvolume of a btrfs.
 func (v *Volumes) fromDefault() *Volumes {
-	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, unread: v.unread, layers: v.layers, unseen: v.unseen,
-		byDefault: true, budget: v.budget, encrypted: v.encrypted}
+	return &Volumes{byNumber: v.byNumber, Skipped: v.Skipped, vacant: v.vacant, unread: v.unread, layers: v.layers,
+		unseen: v.unseen, byDefault: true, budget: v.budget, encrypted: v.encrypted}
 }
 
 // from is the same file systems with the paths of one that begin at a folder of it.
@@ -157,8 +158,24 @@ func (v *Volumes) at(dev int) string {
 	return Device{Number: dev, Name: v.byNumber[dev].Name}.words()
 }
 
-// Unread names what is not mounted, and why, as much of it as fits into a reason.
-func (v *Volumes) Unread() string { return plain.Line(strings.Join(v.Skipped, ", "), 600) }
+// Unread names what is not mounted and may hold something, and why, as much of it as fits into a reason.
+func (v *Volumes) Unread() string {
+	var held []string
+	for _, words := range v.Skipped {
+		if !slices.Contains(v.vacant, words) {
+			held = append(held, words)
+		}
+	}
+	return plain.Line(strings.Join(held, ", "), 600)
+}
+
+// notRead is what a boot loader or its configuration may be on, for a reason.
+func (v *Volumes) notRead() string {
+	if words := v.Unread(); words != "" {
+		return "what could not be read: " + words
+	}
+	return "what could not be read"
+}
 
 // Encrypted lists the disk's encrypted volumes, where something was given to open them with.
 func (v *Volumes) Encrypted() []grub.Encrypted { return v.encrypted }

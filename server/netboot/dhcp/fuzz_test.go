@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"github.com/diskcast/diskcast/server/doc"
@@ -29,6 +30,39 @@ func FuzzHeard(f *testing.F) {
 		o.view(&v)
 		if len(v.Others) > 1 || len(v.Warnings) != len(v.Others) {
 			t.Errorf("%+v", v)
+		}
+	})
+}
+
+// FuzzDecode: what has its end is read as before, and of what has none, all options are whole.
+func FuzzDecode(f *testing.F) {
+	whole := request(f, "52:54:00:00:00:01", clients[1].mod).ToBytes()
+	f.Add(whole)
+	f.Add(withoutEnd(f, "52:54:00:00:00:01"))
+	f.Add(append(withoutEnd(f, "52:54:00:00:00:01"), 12, 2, 'a'))
+	f.Add(whole[:100])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := decode(b)
+		cut(b)
+		if want, werr := dhcpv4.FromBytes(b); werr == nil {
+			if diff := cmp.Diff(want.ToBytes(), got.ToBytes()); err != nil || diff != "" {
+				t.Errorf("%v, %s", err, diff)
+			}
+			return
+		}
+		if err != nil {
+			return
+		}
+		rest := b[optionsAt:]
+		for len(rest) > 0 && rest[0] == 0 || len(rest) > 1 && len(rest) >= 2+int(rest[1]) {
+			if rest[0] == 0 {
+				rest = rest[1:]
+			} else {
+				rest = rest[2+int(rest[1]):]
+			}
+		}
+		if len(rest) > 0 {
+			t.Errorf("what ends with a part of an option was read: %x", rest)
 		}
 	})
 }

@@ -76,7 +76,7 @@ func (o *others) note(id netip.Addr, mac net.HardwareAddr, gives string) {
 // heard looks at a packet that came to the port of DHCP clients, in a frame of the given sender: it is another server's
 // answer.
 func (o *others) heard(packet []byte, from net.HardwareAddr, source netip.Addr) {
-	m, err := dhcpv4.FromBytes(packet)
+	m, err := decode(packet)
 	if err != nil || m.OpCode != dhcpv4.OpcodeBootReply {
 		return
 	}

@@ -29,13 +29,14 @@ type Server struct {
 	r                 *Responder
 	log               *slog.Logger
 	ready             chan struct{}
+	undecoded         *Seldom       // what is said of packets that cannot be decoded
 	first, soon, each time.Duration // of the search for other servers
 }
 
 // NewServer returns a server for the named interface; it hears and answers on no other.
 func NewServer(iface string, r *Responder) *Server {
-	return &Server{iface: iface, r: r, log: r.cfg.Log, ready: make(chan struct{}), first: lookFor, soon: lookSoon,
-		each: lookEvery}
+	return &Server{iface: iface, r: r, log: r.cfg.Log, ready: make(chan struct{}), undecoded: NewSeldom(),
+		first: lookFor, soon: lookSoon, each: lookEvery}
 }
 
 // Name implements task.Task.
@@ -225,9 +226,9 @@ func (s *Server) handle(ctx context.Context, c *net.UDPConn, port int, from *net
 			s.log.Error("DHCP packet broke its handler", "from", from, "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
-	m, err := dhcpv4.FromBytes(packet)
+	m, err := decode(packet)
 	if err != nil {
-		s.log.Debug("not a DHCP packet", "from", from, "err", err)
+		s.sayUndecoded(packet, from, err)
 		return
 	}
 	reply, err := s.r.Answer(ctx, m, port)
@@ -243,6 +244,15 @@ func (s *Server) handle(ctx context.Context, c *net.UDPConn, port int, from *net
 	if _, err := c.WriteToUDP(reply.ToBytes(), to); err != nil {
 		s.log.Warn("DHCP answer not sent", "mac", m.ClientHWAddr.String(), "to", to, "err", err)
 	}
+}
+
+// sayUndecoded tells the operator of a machine that gets no answer because its request is not whole.
+func (s *Server) sayUndecoded(packet []byte, from *net.UDPAddr, err error) {
+	if mac, why := cut(packet); why != nil && s.undecoded.Due(mac.String()) {
+		s.log.Warn("DHCP request not answered", "mac", mac.String(), "err", why)
+		return
+	}
+	s.log.Debug("not a DHCP packet", "from", from, "err", err)
 }
 
 // destination follows RFC 2131, 4.1, but where the RFC wants a frame to a hardware address that does not answer ARP

@@ -68,6 +68,18 @@ func (r *Responder) hardware(m *dhcpv6.Message, o *origin) net.HardwareAddr {
 	return mac
 }
 
+// neighbour is the MAC address of an address of this LAN; nil where nothing tells.
+func (r *Responder) neighbour(a netip.Addr) net.HardwareAddr {
+	if mac := interfaceMAC(a); mac != nil {
+		return mac
+	}
+	mac, err := net.ParseMAC(r.cfg.Neighbour(a.WithZone("")))
+	if err != nil {
+		return nil
+	}
+	return mac
+}
+
 // interfaceMAC is the MAC address that an interface identifier is made of (RFC 4291, appendix A); nil when it is not.
 func interfaceMAC(a netip.Addr) net.HardwareAddr {
 	if !a.Is6() || a.Is4In6() {

@@ -11,6 +11,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv6"
 	"golang.org/x/net/ipv6"
 
+	"github.com/diskcast/diskcast/server/netboot/dhcp"
 	"github.com/diskcast/diskcast/server/netboot/udpport"
 )
 
@@ -23,14 +24,15 @@ const maxPacket = 4096
 
 // Server answers on one interface. It is a task.
 type Server struct {
-	iface string
-	r     *Responder
-	ready chan struct{}
+	iface     string
+	r         *Responder
+	ready     chan struct{}
+	undecoded *dhcp.Seldom // what is said of messages that cannot be decoded
 }
 
 // NewServer returns a server for the named interface.
 func NewServer(iface string, r *Responder) *Server {
-	return &Server{iface: iface, r: r, ready: make(chan struct{})}
+	return &Server{iface: iface, r: r, ready: make(chan struct{}), undecoded: dhcp.NewSeldom()}
 }
 
 // Name implements task.Task.
@@ -76,7 +78,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		reply, port, err := s.answer(buf[:n], from)
 		if err != nil {
-			log.Debug("DHCPv6 message not answered", "from", from, "err", err)
+			s.unanswered(from, err)
 		}
 		if reply == nil {
 			continue
@@ -88,13 +90,26 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
+// errUndecoded says that a message is not whole, or otherwise none that can be read.
+var errUndecoded = errors.New("it cannot be decoded")
+
+// unanswered tells the operator of a machine, or relay, that gets no answer because its message cannot be decoded.
+func (s *Server) unanswered(from netip.AddrPort, err error) {
+	log := s.r.cfg.Boot.Log
+	if !errors.Is(err, errUndecoded) || !s.undecoded.Due(from.Addr().String()) {
+		log.Debug("DHCPv6 message not answered", "from", from, "err", err)
+		return
+	}
+	log.Warn("DHCPv6 message not answered", "mac", s.r.neighbour(from.Addr()).String(), "from", from, "err", err)
+}
+
 // answer is the way of one packet, and the port that its answer goes to. What comes from another link than this without
 // a relay has no answer: an address of this LAN would not do there.
 func (s *Server) answer(packet []byte, from netip.AddrPort) ([]byte, uint16, error) {
 	if len(packet) > 0 && dhcpv6.MessageType(packet[0]) == dhcpv6.MessageTypeRelayForward {
 		m, err := dhcpv6.RelayMessageFromBytes(packet)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, fmt.Errorf("%w: %w", errUndecoded, err)
 		}
 		reply, err := s.r.Relayed(m)
 		if reply == nil || err != nil {
@@ -108,9 +123,12 @@ func (s *Server) answer(packet []byte, from netip.AddrPort) ([]byte, uint16, err
 	if !from.Addr().IsLinkLocalUnicast() {
 		return nil, 0, fmt.Errorf("it comes from %v, and only machines of the LAN itself and relays are answered", from)
 	}
+	if len(packet) > 0 && dhcpv6.MessageType(packet[0]) == dhcpv6.MessageTypeRelayReply {
+		return nil, 0, errors.New("it is a server's answer to a relay")
+	}
 	m, err := dhcpv6.MessageFromBytes(packet)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, fmt.Errorf("%w: %w", errUndecoded, err)
 	}
 	reply, err := s.r.Answer(m, from.Addr().WithZone(""))
 	if reply == nil || err != nil {
