@@ -153,7 +153,11 @@ func eval(s *shell, args []string) (int, error) {
 		return statusFalse, err
 	}
 	defer func() { s.depth-- }()
-	return s.run(l)
+	status, err := s.runText(l)
+	if status == ok {
+		s.pending = nil // of a line before the last
+	}
+	return status, err
 }
 
 func setparams(s *shell, args []string) (int, error) {
@@ -168,39 +172,58 @@ func shift(s *shell, args []string) (int, error) {
 	if s.scope == nil {
 		return ok, nil
 	}
-	n := 1
-	if len(args) > 0 {
-		var err error
-		if n, err = decimal(args[0]); err != nil {
-			return badNumber, nil
-		}
+	n, status, err := howMany(args)
+	if status == badNumber && args[0] == "" {
+		n, status = 0, ok // unlike others, shift looks only at what is behind the number
 	}
-	if n > len(s.scope.args) {
-		return badArgument, nil
+	if err != nil || status != ok || n > len(s.scope.args) {
+		return badArgument, err
 	}
 	s.scope.args = s.scope.args[n:]
 	return ok, nil
 }
 
-// returns ends the function or entry that is running, with a status; outside of one it is an error and nothing more.
-func returns(s *shell, args []string) (int, error) {
-	if s.scope == nil {
+// howMany reads the number that shift, break and continue may be given, 1 without. A status says what is wrong with it.
+func howMany(args []string) (n, status int, err error) {
+	switch len(args) {
+	case 0:
+		return 1, ok, nil
+	case 1:
+		return wholeNumber(args[0])
+	}
+	return 0, badArgument, nil
+}
+
+// wholeNumber reads a word that is a decimal number.
+func wholeNumber(word string) (n, status int, err error) {
+	v, rest, err := numberOf(strings.TrimLeft(word, blanks), 10)
+	switch {
+	case errors.Is(err, errWide):
+		return 0, badNumber, &Restart{Why: fmt.Sprintf("its configuration goes by %s, which %v", word, err)}
+	case err != nil:
+		return 0, badNumber, nil
+	case rest != "":
+		return 0, badArgument, nil
+	}
+	return int(v), ok, nil
+}
+
+// returns ends the function or the line that is running, with a status; where there are no words of a function or menu
+// entry it is an error and nothing more.
+func returns(s *shell, args []string) (n int, err error) {
+	if s.scope == nil || len(args) > 1 {
 		return badArgument, nil
 	}
-	n := 0
 	if len(args) == 0 {
 		n, _ = strconv.Atoi(s.get("?"))
 	} else {
-		v, _, err := leadingNumber(args[0])
-		if errors.Is(err, errWide) {
-			return badArgument, &Restart{Why: fmt.Sprintf("its configuration returns %s, which %v", args[0], err)}
+		var status int
+		if n, status, err = wholeNumber(args[0]); status != ok || err != nil {
+			return status, err
 		}
-		if err != nil {
-			return badArgument, nil
-		}
-		n = int(v)
 	}
-	return n, errReturn
+	s.returned = true
+	return n, nil
 }
 
 func breaks(s *shell, args []string) (int, error) { return leave(s, args, false) }
@@ -208,15 +231,12 @@ func breaks(s *shell, args []string) (int, error) { return leave(s, args, false)
 func continues(s *shell, args []string) (int, error) { return leave(s, args, true) }
 
 func leave(s *shell, args []string, again bool) (int, error) {
-	n := 1
-	if len(args) > 0 {
-		var err error
-		if n, err = decimal(args[0]); err != nil {
-			return badNumber, nil
-		}
-		if n == 0 {
-			return badArgument, nil
-		}
+	n, status, err := howMany(args)
+	if status != ok || err != nil {
+		return status, err
+	}
+	if n == 0 {
+		return badArgument, nil
 	}
 	s.breaks, s.continues = min(n, s.loops), again
 	return ok, nil
@@ -262,7 +282,8 @@ func fwsetup(s *shell, args []string) (int, error) {
 	return statusFalse, &Restart{Why: "it opens the firmware's own menu"}
 }
 
-// source runs another file in the same context. GRUB goes on, with success, also when it is not there.
+// source runs another file in the same context. GRUB goes on, with success, also when it is not there, and whatever the
+// file returns.
 func source(s *shell, args []string) (int, error) {
 	if len(args) != 1 {
 		return badArgument, nil
@@ -274,12 +295,15 @@ func source(s *shell, args []string) (int, error) {
 	if err := s.source(f.Device, f.Path); err != nil {
 		return statusFalse, err
 	}
-	s.pending = nil // the status of its last command is lost
+	s.pending = nil // the status of its last command is lost, and that of a return
 	return ok, nil
 }
 
 // configfile goes over to another configuration. It comes back only when that has no menu, with success as GRUB has it.
 func configfile(s *shell, args []string) (int, error) {
+	if len(args) != 1 {
+		return badArgument, nil
+	}
 	f, name, err := s.next(args)
 	if err != nil {
 		return statusFalse, err

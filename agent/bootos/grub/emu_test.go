@@ -62,6 +62,41 @@ var emuScripts = []string{
 	`while true; do echo once; break; done; until false; do echo once; break; done;`,
 	`function lp { for i in 1 2 3; do if [ $i = 2 ]; then return 7; fi; echo $i; done; }; lp; echo $?; break; ` +
 		`echo $?; continue; echo $?`,
+	"function h { until break; do echo x; done; echo a; while break; do echo x; done; echo b; for i in 1 2; do until " +
+		"continue; do echo x; done; echo $i; done; }; h; echo $?",
+	// A file, the text of eval, and what follows a return in them.
+	"function noop { echo noop; }; function h { source DIR/ret; echo no; }; h; echo $?",
+	"function h { source DIR/ret3; }; false; h; echo $?; if h; then echo t; else echo f; fi",
+	"function h { if source DIR/ret3; then echo t; fi; echo no; }; h; echo $?",
+	"function h { source DIR/nest; echo no; }; h; echo $?; source DIR/nest; echo $?",
+	"function h { ! source DIR/ret3; echo no; }; h; echo $?",
+	"function h { ! return 3; }; h; echo $?",
+	"function h { false; source DIR/src; echo no; }; h; echo $? $src",
+	"function h { for i in 1 2; do source DIR/brk; echo $i $?; done; echo $i $?; }; h; source DIR/brk; echo $?",
+	"function h { for i in 1 2; do source DIR/cont; echo $i $?; done; echo $i $?; }; h; source DIR/cont; echo $?",
+	"function h { for i in 1 2; do source DIR/brk2; echo $i $?; done; echo $i $?; }; h; echo $?",
+	"function h { for i in 1 2; do source DIR/ret3; echo no; done; echo no; }; h; echo $i $?; break; echo $?",
+	"function h { for i in 1 2; do source DIR/retbrk; echo no; done; echo no; }; h; echo $i $?",
+	"for i in 1 2; do h; echo after $i $?; done",
+	"function h { while source DIR/ret3; do echo no; done; echo no; }; h; echo $?",
+	"function h { source DIR/params; echo $1 $#; }; h a b; source DIR/params",
+	"function h { eval 'return 3\necho e2; echo no\necho e3'; echo no; }; h; echo $?",
+	"function h { eval 'return 3'; echo no; }; h; echo $?; function h { eval 'return 3; echo no'; }; h; echo $?",
+	"function h { configfile DIR/ret3; echo no; }; h; echo $?",
+	"eval 'false\n'; echo $?; eval 'false\n# a'; echo $?; eval 'false\nfunction h { true; }'; echo $?",
+	"false\nfunction h { true; }\necho $?; h; echo $?",
+	"function h { true; }\nh; echo a; function h { echo b; }\nh",
+	"source; echo $?; source DIR/empty DIR/empty; echo $?; false; source DIR/empty; echo $?; configfile; echo $?",
+	"configfile DIR/empty DIR/empty; echo $?; !; echo $?; ! ax=1; echo $? $ax; set 1=x; 1=y; echo \"[$1$0]\"",
+	// The numbers that commands of the shell take.
+	`function h { return x; echo $?; return 5x; echo $?; return 1 2; echo $?; return ""; echo $?; return 0x10; ` +
+		`echo $?; return " 1 "; echo $?; return -1; echo $?; return 010; }; h; echo $?`,
+	`function h { return " 7"; }; h; echo $?; return x; echo $?; if return; then echo t; else echo f; fi`,
+	`function h { for i in 1; do break x; echo $?; break 5x; echo $?; break 1 2; echo $?; break ""; echo $?; ` +
+		`break 0x1; echo $?; break 0; echo $?; break -1; echo $?; break " 1"; echo no; done; echo $?; }; h`,
+	`function h { shift x; echo $?; shift 1x; echo $?; shift 1 1; echo $?; shift ""; echo $?; shift -1; echo $?; ` +
+		`shift 9; echo $?; shift 0x1; echo $?; shift 0; echo $? $1; shift " 1"; echo $? $1; }; h a b c; ` +
+		`shift x; echo $?`,
 	// test.
 	`function t { if test "$@"; then echo t; else echo f; fi; }; t; t a; t ""; t ! ""; t ! a; t !; t -n; t -z ""; ` +
 		`t -n a; t a b; t "" b; t b ""`,
@@ -135,6 +170,19 @@ var emuMenus = []string{
 	`set default=6; set fallback="6 1"`, `set default=6; set fallback="1 2"`,
 	`set default=7; set fallback=2`, `set default=-1`, `export secret; set secret=1; set default=5`,
 	`set hidden=1; set default="5>1"`, `set timeout_style=hidden; set default=b`,
+	`set default=`, `set default=">0"`, `set default="0>"`, `set default="5>"`, `set default=">"`, `set default=">>"`,
+	`menuentry z --id "" { say z "$chosen"; exit; }; set default=`,
+	`menuentry "" --id z { say z; exit; }; set default=`,
+	`submenu "" { menuentry z { true; }; menuentry y { say y; exit; }; }; set default=">1"`,
+	`submenu "" { menuentry z { say z; exit; }; menuentry "" { say y; exit; }; }; set default=">"`,
+	`submenu "" { set default=; menuentry z { true; }; menuentry "" { say y; exit; }; }; set default=">0"`,
+	`menuentry "" { say z; exit; }; set default=7; set fallback="0 1"`, `menuentry "" { say z; exit; }; unset default`,
+	`menuentry "" { say z; exit; }; set default=7; set fallback=2; export default`,
+	`set chosen=; set default=1`, `export chosen; set default="5>1"`, `set chosen="a>b"; set default=5`,
+	`set default=7; set fallback=1; set chosen=x`, `set default=7; set fallback="6 5"; export default`,
+	"menuentry z {\nreturn 3\ntrue; say no\nsay z\nsay y\nexit\n}; set default=0",
+	"menuentry z {\nreturn 3\n}\nmenuentry y {\ntrue; say no\nsay y\nsay x; exit\n}; set fallback=1; set default=0",
+	"menuentry z { for i in 1 2; do return 3; done; exit\nbreak\nsay \"z $i\"\nexit\n}; set default=0",
 }
 
 const emuMenu = `
@@ -261,7 +309,12 @@ func emuDir(t *testing.T) string {
 	env += strings.Repeat("#", 1024-len(env))
 	err = os.MkdirAll(filepath.Join(dir, "f", "dir"), 0o755)
 	for name, content := range map[string]string{"a1": "x\n", "a2": "y\n", "empty": "", "env": env,
-		"src": "set src=yes; return; set src=$src.on\n", "dir/inside": "", ".hidden": ""} {
+		"src": "set src=yes; return; set src=$src.on\n", "dir/inside": "", ".hidden": "",
+		"ret":  "return 3\necho r2; echo no\n\nif true; then echo no; fi\nnoop; echo r4; echo r5\n",
+		"ret3": "return 3; echo no\n", "nest": "echo n1\nsource $config_directory/ret3\necho n2 $?; echo no\nfalse\n",
+		"brk": "break\necho no\n", "cont": "continue\necho no\n", "retbrk": "return 3\nbreak\necho no\n",
+		"brk2": "for k in 1; do break 2; done\necho on\n", "params": "setparams x y; shift; echo $1 $#\n",
+	} {
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, "f", name), []byte(content), 0o644))
 	}
 	if err != nil {

@@ -21,11 +21,8 @@ const (
 	noDevice    = 12
 )
 
-// How a command ends the commands around it.
-var (
-	errReturn = errors.New("return") // to the function or menu entry that is running
-	errBoot   = errors.New("boot")   // for good: what is loaded is started
-)
+// errBoot ends all commands for good: what is loaded is started.
+var errBoot = errors.New("boot")
 
 // variable is a value and whether the contexts that are opened later inherit it.
 type variable struct {
@@ -74,6 +71,7 @@ type shell struct {
 	loops     int // that run in this function
 	breaks    int // loops that break or continue still has to leave
 	continues bool
+	returned  bool // return was called, and the function that ends by it has not ended
 	bls       bool // the menu has entries of the Boot Loader Specification
 	listed    listed
 	memory    int // bytes of all variables
@@ -109,12 +107,14 @@ func (s *shell) lookup(name string) (string, bool) {
 			return strconv.Itoa(len(args)), true
 		case name == "@" || name == "*":
 			return strings.Join(args, " "), true
-		case name[0] >= '1' && name[0] <= '9':
-			if n, err := strconv.Atoi(name); err == nil && n <= len(args) {
+		case isSpecial(name):
+			if n, err := strconv.Atoi(name); err == nil && n > 0 && n <= len(args) {
 				return args[n-1], true
 			}
 			return "", false
 		}
+	} else if isSpecial(name) {
+		return "", true
 	}
 	if name == "?" && s.pending != nil {
 		_, _ = s.settle(ok) // it fails on no variable
@@ -126,6 +126,11 @@ func (s *shell) lookup(name string) (string, bool) {
 		s.unknown = fmt.Sprintf("its configuration goes by $%s, which only GRUB knows", name)
 	}
 	return v.value, set
+}
+
+// isSpecial tells whether a name is that of words of a function or menu entry, which no variable has.
+func isSpecial(name string) bool {
+	return name != "" && strings.IndexByte("#@*0123456789", name[0]) >= 0
 }
 
 // set gives a variable a value. A device's parentheses are taken off of root, as GRUB does.
@@ -192,7 +197,30 @@ func (s *shell) run(l *list) (status int, err error) {
 		if s.breaks > 0 {
 			break
 		}
-		if status, err = s.command(c); err != nil {
+		if status, err = s.command(c); err != nil || s.returned {
+			return status, err
+		}
+	}
+	return status, nil
+}
+
+// runText runs the text of a file, of eval or of a menu entry; status is that of its last line. GRUB reads such text
+// line by line and makes the functions of a line before it runs the line. It does not look for a return in between: of
+// each line behind it one command runs, which is how a function goes on behind a file that returned.
+func (s *shell) runText(l *list) (status int, err error) {
+	for _, line := range l.lines() {
+		run := &list{}
+		for _, c := range line.cmds {
+			f, is := c.(*function)
+			if !is {
+				run.cmds = append(run.cmds, c)
+				continue
+			}
+			if s.functions[f.name] = f.body; len(s.functions) > maxEntries {
+				return statusFalse, limit("more than %d functions", maxEntries)
+			}
+		}
+		if status, err = s.run(run); err != nil {
 			return status, err
 		}
 	}
@@ -230,11 +258,6 @@ func (s *shell) execute(c command) (int, error) {
 		return s.branch(c)
 	case *loop:
 		return s.loop(c)
-	case *function:
-		s.pending = nil
-		if s.functions[c.name] = c.body; len(s.functions) > maxEntries {
-			return 1, limit("more than %d functions", maxEntries)
-		}
 	}
 	return 0, nil
 }
@@ -242,7 +265,7 @@ func (s *shell) execute(c command) (int, error) {
 func (s *shell) branch(b *branch) (int, error) {
 	for i, cond := range b.conds {
 		status, err := s.condition(cond)
-		if err != nil {
+		if err != nil || s.returned {
 			return status, err
 		}
 		if status == 0 {
@@ -252,64 +275,75 @@ func (s *shell) branch(b *branch) (int, error) {
 	return s.run(b.otherwise)
 }
 
-// condition runs commands by whose status something goes.
+// condition runs commands by whose status something goes, unless they return.
 func (s *shell) condition(l *list) (int, error) {
 	status, err := s.run(l)
-	if err != nil {
+	if err != nil || s.returned {
 		return status, err
 	}
 	return s.settle(status)
 }
 
+// loop runs a loop, which takes one off of the loops that a break has to leave, however it ends.
 func (s *shell) loop(l *loop) (status int, err error) {
 	s.loops++
-	defer func() { s.loops-- }()
-	// again runs the body and tells whether the loop goes on.
-	again := func() (bool, error) {
-		if err := s.step(); err != nil {
-			return false, err
-		}
-		if status, err = s.run(l.body); err != nil {
-			return false, err
-		}
-		if s.breaks > 0 {
-			s.breaks--
-			return s.breaks == 0 && s.continues, nil
-		}
-		return true, nil
-	}
 	if l.cond == nil {
-		s.unknown = ""
-		values, err := s.expand(l.words)
-		if err != nil {
-			return 1, err
-		}
-		if err := s.known(); err != nil {
-			return 1, err
-		}
-		s.pending = nil
-		for _, v := range values {
-			if err := s.set(l.name, v); err != nil {
-				return 1, err
-			}
-			if more, err := again(); err != nil || !more {
-				return status, err
-			}
-		}
-		return status, nil
+		status, err = s.forLoop(l)
+	} else {
+		status, err = s.whileLoop(l)
 	}
-	for {
-		cond, err := s.condition(l.cond)
-		if err != nil {
-			return cond, err
+	s.loops--
+	s.breaks = max(s.breaks-1, 0)
+	return status, err
+}
+
+func (s *shell) forLoop(l *loop) (status int, err error) {
+	s.unknown = ""
+	values, err := s.expand(l.words)
+	if err != nil {
+		return 1, err
+	}
+	if err := s.known(); err != nil {
+		return 1, err
+	}
+	s.pending = nil
+	for _, v := range values {
+		if err := s.set(l.name, v); err != nil {
+			return 1, err
 		}
-		if (cond == 0) == l.until {
-			return cond, nil
-		}
-		if more, err := again(); err != nil || !more {
+		var more bool
+		if status, more, err = s.again(l); err != nil || !more {
 			return status, err
 		}
 	}
+	return status, nil
+}
+
+func (s *shell) whileLoop(l *loop) (status int, err error) {
+	for more := true; more; {
+		status, err = s.condition(l.cond)
+		if err != nil || s.returned || (status == 0) == l.until {
+			return status, err
+		}
+		if status, more, err = s.again(l); err != nil {
+			return status, err
+		}
+	}
+	return status, nil
+}
+
+// again runs a loop's body and tells whether the loop goes on.
+func (s *shell) again(l *loop) (status int, more bool, err error) {
+	if err := s.step(); err != nil {
+		return 1, false, err
+	}
+	if status, err = s.run(l.body); err != nil || s.returned {
+		return status, false, err
+	}
+	if s.continues && s.breaks == 1 {
+		s.breaks = 0
+	}
+	return status, s.breaks == 0, nil
 }
 
 func (s *shell) simple(c *simple) (int, error) {
@@ -324,6 +358,10 @@ func (s *shell) simple(c *simple) (int, error) {
 	if not {
 		args = args[1:]
 	}
+	if not && len(args) == 0 {
+		s.pending = nil
+		return badArgument, nil
+	}
 	if len(args) == 0 || !decidesNothing[args[0]] {
 		if err := s.known(); err != nil {
 			return 1, err
@@ -337,7 +375,7 @@ func (s *shell) simple(c *simple) (int, error) {
 		s.pending = nil
 	}
 	status, err := s.call(args, c)
-	if err != nil || !not {
+	if err != nil || !not || s.assigns(args[0]) {
 		return status, err
 	}
 	if status, err = s.settle(status); status == ok {
@@ -362,7 +400,8 @@ func (s *shell) call(args []string, c *simple) (status int, err error) {
 	if f, is := s.functions[name]; is {
 		return s.callFunction(f, args[1:])
 	}
-	if name, value, is := strings.Cut(name, "="); is {
+	if s.assigns(name) {
+		name, value, _ := strings.Cut(name, "=")
 		return ok, s.set(name, value)
 	}
 	why, is := onlyGRUB[name]
@@ -373,19 +412,32 @@ func (s *shell) call(args []string, c *simple) (status int, err error) {
 		why)}
 }
 
-// callFunction runs a function or, with the words of a menu entry, its body.
+// assigns tells whether a command's name is an assignment.
+func (s *shell) assigns(name string) bool {
+	_, command := commands[name]
+	_, function := s.functions[name]
+	return !command && !function && strings.Contains(name, "=")
+}
+
+// callFunction runs a function, up to its end or a return.
 func (s *shell) callFunction(body *list, args []string) (int, error) {
+	loops := s.loops
+	s.loops = 0
+	status, err := s.scoped(args, func() (int, error) { return s.run(body) })
+	s.loops, s.returned = loops, false
+	return status, err
+}
+
+// scoped runs commands with the words that a function or menu entry was called with.
+func (s *shell) scoped(args []string, run func() (int, error)) (int, error) {
 	if err := s.deeper(); err != nil {
 		return 1, err
 	}
-	outer, loops := s.scope, s.loops
-	s.scope, s.loops = &scope{args: args}, 0
-	status, err := s.run(body)
-	s.scope, s.loops, s.breaks = outer, loops, 0
+	outer := s.scope
+	s.scope = &scope{args: args}
+	status, err := run()
+	s.scope = outer
 	s.depth--
-	if errors.Is(err, errReturn) {
-		err = nil
-	}
 	return status, err
 }
 

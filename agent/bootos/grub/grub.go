@@ -217,7 +217,7 @@ func (s *shell) given() map[string]string {
 
 // alwaysExported are variables of GRUB's own that stay exported when a configuration sets them.
 var alwaysExported = map[string]bool{
-	"root": true, "prefix": true, "pager": true, "lang": true, "chosen": true, "config_directory": true,
+	"root": true, "prefix": true, "pager": true, "lang": true, "config_directory": true,
 	"config_file": true,
 }
 
@@ -256,6 +256,6 @@ func (s *shell) source(dev int, path string) error {
 	here := "(" + s.device(dev) + ")" + path
 	s.env.vars["config_file"] = variable{value: here, exported: true}
 	s.env.vars["config_directory"] = variable{value: here[:strings.LastIndexByte(here, '/')], exported: true}
-	_, err = s.run(l)
+	_, err = s.runText(l)
 	return err
 }

@@ -149,6 +149,7 @@ func TestShell(t *testing.T) {
 		{"search fails", `set r=old; search --fs-uuid --set=r nope`, `old`},
 		{"eval", `set c='set r=1'; eval $c`, `1`},
 		{"translated text", `b=1; set r=a$"Boot it $b \"x"c`, `aBoot it 1 "xc`},
+		{"a variable without a name", `function f { increment ""; set r=1; }; increment ""; f`, `1`},
 		{"brace on its own line", "function f\n{\nset r=1\n}\nf", `1`},
 	}
 	for _, tt := range tests {
@@ -161,7 +162,7 @@ func TestShell(t *testing.T) {
 			if err := s.set("root", "hd0,1"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.run(l); err != nil {
+			if _, err := s.runText(l); err != nil {
 				t.Fatal(err)
 			}
 			if got := s.get("r"); got != tt.want {

@@ -62,22 +62,30 @@ func (s *shell) addItem(m item) error {
 
 // showMenu boots the default entry of the context's menu, and its fallbacks while an entry loads nothing.
 func (s *shell) showMenu() (*Entry, error) {
+	if err := s.waiting(); err != nil {
+		return nil, err
+	}
+	entry, err := s.boot()
+	if entry == nil && err == nil {
+		return nil, &Restart{Entry: s.last, Why: s.failed}
+	}
+	return entry, err
+}
+
+// waiting is a restart when the context's menu waits for somebody for ever.
+func (s *shell) waiting() error {
 	t := s.get("timeout")
 	if _, _, err := leadingNumber(t); errors.Is(err, errWide) {
-		return nil, &Restart{Why: fmt.Sprintf("its timeout %q %v", t, err)}
+		return &Restart{Why: fmt.Sprintf("its timeout %q %v", t, err)}
 	}
 	if !waits(t) {
-		entry, err := s.boot()
-		if entry == nil && err == nil {
-			return nil, &Restart{Entry: s.last, Why: s.failed}
-		}
-		return entry, err
+		return nil
 	}
 	m, err := s.defaultItem()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return nil, &Restart{Entry: m.title, Why: "the menu has no timeout: GRUB waits for somebody to choose"}
+	return &Restart{Entry: m.title, Why: "the menu has no timeout: GRUB waits for somebody to choose"}
 }
 
 // waits tells whether a timeout never ends: when it is not set, negative, or no number.
@@ -127,27 +135,38 @@ func (s *shell) start(m *item) (*Entry, error) {
 		return nil, &Restart{Entry: m.title,
 			Why: fmt.Sprintf("GRUB asks for the password of one of its superusers (%s)", superusers)}
 	}
-	restore := func() {}
-	chosen, def := s.env.vars["chosen"], s.env.vars["default"]
+	chosen, wasChosen := s.env.vars["chosen"]
+	def, wasDefault := s.env.vars["default"]
+	done := func() {}
 	if m.submenu {
-		restore = s.open()
-		s.env.vars["timeout"] = variable{value: "0"}
+		done = s.open()
 	}
-	defer restore()
-	path := strings.ReplaceAll(m.id, ">", ">>")
-	if chosen.value != "" {
-		path = chosen.value + ">" + path
+	entry, err := s.startIn(m, chosen.value, wasChosen, def.value)
+	done()
+	if entry != nil || err != nil {
+		return entry, err
 	}
-	if err := s.set("chosen", path); err != nil {
+	s.unset("timeout")
+	return nil, errors.Join(s.restore("chosen", chosen, wasChosen), s.restore("default", def, wasDefault))
+}
+
+// restore gives a variable the value again that it had, if it had one.
+func (s *shell) restore(name string, old variable, was bool) error {
+	if was {
+		return s.set(name, old.value)
+	}
+	s.unset(name)
+	return nil
+}
+
+// startIn runs an entry in the context that is its own, and the menu of a submenu. What was chosen before is the path
+// of the menus around it.
+func (s *shell) startIn(m *item, chosen string, wasChosen bool, def string) (*Entry, error) {
+	if err := s.lead(m, chosen, wasChosen, def); err != nil {
 		return nil, err
 	}
-	if _, rest := splitDefault(def.value); rest != "" {
-		s.env.vars["default"] = variable{value: rest}
-	} else {
-		s.unset("default")
-	}
 	s.loaded, s.failed = nil, "it loads no Linux kernel"
-	_, err := s.callFunction(m.body, m.args)
+	_, err := s.scoped(m.args, func() (int, error) { return s.runText(m.body) })
 	var restart *Restart
 	switch {
 	case errors.As(err, &restart) && restart.Entry == "":
@@ -159,29 +178,50 @@ func (s *shell) start(m *item) (*Entry, error) {
 		s.loaded.Title = m.title
 		return s.loaded, nil
 	}
-	if m.submenu && len(s.env.menu) > 0 {
-		if entry, err := s.boot(); entry != nil || err != nil {
-			return entry, err
-		}
-		s.failed = fmt.Sprintf("menu entry %q: %s", s.last, s.failed)
+	if !m.submenu || len(s.env.menu) == 0 {
 		return nil, nil
 	}
-	s.env.vars["chosen"], s.env.vars["default"] = chosen, def
-	s.unset("timeout")
+	if err := s.waiting(); err != nil {
+		return nil, err
+	}
+	if entry, err := s.boot(); entry != nil || err != nil {
+		return entry, err
+	}
+	s.failed = fmt.Sprintf("menu entry %q: %s", s.last, s.failed)
 	return nil, nil
 }
 
-// defaultItem picks the entry that $default means: an id, a title or a number, up to a ">" that leads into a submenu.
+// lead sets the variables that lead to an entry and from there into its menu.
+func (s *shell) lead(m *item, chosen string, wasChosen bool, def string) error {
+	path := strings.ReplaceAll(m.id, ">", ">>")
+	if wasChosen {
+		path = chosen + ">" + path
+	}
+	err := s.set("chosen", path)
+	s.env.vars["chosen"] = variable{value: s.env.vars["chosen"].value, exported: true}
+	if m.submenu {
+		err = errors.Join(err, s.set("timeout", "0"))
+	}
+	_, rest := splitDefault(def)
+	if rest == "" {
+		s.unset("default")
+		return err
+	}
+	return errors.Join(err, s.set("default", rest))
+}
+
+// defaultItem picks the entry that $default means: an id, a title or a number, up to a ">" that leads into a submenu. A
+// name that is set and empty means an entry without title or id; none at all means the first.
 func (s *shell) defaultItem() (*item, error) {
 	menu := s.env.menu
-	want := s.get("default")
+	want, set := s.lookup("default")
 	head, _ := splitDefault(want)
 	named, byID := -1, -1
 	for i := range menu {
-		if named < 0 && want != "" && (menu[i].id == head || menu[i].title == head) {
+		if named < 0 && set && (menu[i].id == head || menu[i].title == head) {
 			named = i
 		}
-		if byID < 0 && want != "" && menu[i].id == head {
+		if byID < 0 && set && menu[i].id == head {
 			byID = i
 		}
 	}

@@ -14,14 +14,21 @@ var errWide = errors.New("is a number of more than 31 bits, in which GRUBs diffe
 // leadingNumber reads a number as GRUB does: blanks in front, 0x for hexadecimal, 0 before a digit up to 7 for octal,
 // and whatever after.
 func leadingNumber(v string) (n int64, rest string, err error) {
-	v = strings.TrimLeft(v, " \t\n\r")
-	digits, base := v, 10
+	v = strings.TrimLeft(v, blanks)
 	switch {
 	case strings.HasPrefix(v, "0x"):
-		digits, base = v[2:], 16
+		return numberOf(v[2:], 16)
 	case len(v) > 1 && v[0] == '0' && v[1] >= '0' && v[1] <= '7':
-		base = 8
+		return numberOf(v, 8)
 	}
+	return numberOf(v, 10)
+}
+
+// blanks are what GRUB passes over in front of a number.
+const blanks = " \t\n\r"
+
+// numberOf reads the digits of a base, and whatever after.
+func numberOf(digits string, base int) (n int64, rest string, err error) {
 	end := 0
 	for end < len(digits) {
 		if _, err := strconv.ParseUint(digits[end:end+1], base, 8); err != nil {
@@ -36,7 +43,7 @@ func leadingNumber(v string) (n int64, rest string, err error) {
 	return n, digits[end:], err
 }
 
-// decimal reads a number that is a word's whole text, as shift, break and continue take it.
+// decimal reads a number that is digits only.
 func decimal(v string) (int, error) {
 	if strings.Trim(v, "0123456789") != "" {
 		return 0, strconv.ErrSyntax

@@ -3,7 +3,20 @@ package grub
 import "fmt"
 
 // list is commands one after another.
-type list struct{ cmds []command }
+type list struct {
+	cmds []command
+	ends []int // how many commands came before an end of line, where that is not in one of them
+}
+
+// lines cuts a list at the ends of its lines. The last one may be without a command.
+func (l *list) lines() (out []*list) {
+	begin := 0
+	for _, end := range l.ends {
+		out = append(out, &list{cmds: l.cmds[begin:end]})
+		begin = end
+	}
+	return append(out, &list{cmds: l.cmds[begin:]})
+}
 
 // command is a *simple, *branch, *loop or *function.
 type command any
@@ -104,6 +117,9 @@ func (p *parser) list(until ...string) (*list, error) {
 		case p.tok.end || p.tok.mark == '}':
 			return p.some(l)
 		case p.separator():
+			if n := len(l.ends); p.tok.mark == '\n' && (n == 0 || l.ends[n-1] < len(l.cmds)) {
+				l.ends = append(l.ends, len(l.cmds))
+			}
 			if err := p.advance(); err != nil {
 				return nil, err
 			}
