@@ -64,9 +64,22 @@ func (p pattern) matches(name string) bool {
 	return i == len(p.text)
 }
 
+// devices tells whether names of devices, as (hd0), may fit the first part of a word.
+func (p pattern) devices() bool {
+	end := strings.IndexByte(p.text, '/')
+	if end < 0 {
+		end = len(p.text)
+	}
+	return end > 0 && p.wild[0] && (p.wild[end-1] || p.text[end-1] == ')')
+}
+
 // glob returns the files that fit a word with wildcards, or the word itself: when it has none, when it does not begin
 // with a device or "/", or when nothing fits.
 func (s *shell) glob(p pattern) ([]string, error) {
+	if p.devices() {
+		return nil, &Restart{Why: fmt.Sprintf("its configuration looks for devices whose names fit %s, and only GRUB "+
+			"sees them", p.text)}
+	}
 	if !p.has() || !strings.HasPrefix(p.text, "/") && !strings.HasPrefix(p.text, "(") {
 		return []string{p.text}, nil
 	}
