@@ -46,6 +46,9 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 	if err := o.check(); err != nil {
 		return nil, usageError{err}
 	}
+	if err := o.checkOverwrites(); err != nil {
+		return nil, usageError{err}
+	}
 	if o.out != "" {
 		if err := bootdir.CheckOut(o.out); err != nil {
 			return nil, fmt.Errorf("--out: %w", err)

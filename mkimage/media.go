@@ -234,6 +234,9 @@ type medium struct {
 	SHA256 string `json:"sha256"`
 }
 
+// releaseID begins the os-release of a unified kernel image, by which the next mkimage knows one of its own.
+const releaseID = "ID=diskcast\n"
+
 // program is the unified kernel image, signed where that is wanted.
 func (t *tools) program(c *bootdir.Content, archive []byte) ([]byte, error) {
 	if t.made != nil {
@@ -242,8 +245,8 @@ func (t *tools) program(c *bootdir.Content, archive []byte) ([]byte, error) {
 	// A stub takes the words as they are; what each node adds is told by nobody here, so that a node asks on all its
 	// NICs.
 	program, err := uki.Make(uki.Parts{Arch: t.arch, Stub: t.stubs[t.arch], Linux: c.Kernel, Initrd: archive,
-		Release: c.Release, Cmdline: bootdir.Cmdline(c), OSRelease: fmt.Sprintf(
-			"ID=diskcast\nNAME=diskcast\nPRETTY_NAME=\"diskcast node, Linux %s\"\n", c.Release)})
+		Release: c.Release, Cmdline: bootdir.Cmdline(c), OSRelease: releaseID + fmt.Sprintf(
+			"NAME=diskcast\nPRETTY_NAME=\"diskcast node, Linux %s\"\n", c.Release)})
 	if err == nil && t.signer != nil {
 		program, err = t.signer.Sign(program)
 	}

@@ -499,7 +499,7 @@ func TestFor(t *testing.T) {
 	for want, more := range map[string][]string{
 		"nothing to pick from":         {"--for", file, "--modules", "none"},
 		"`diskcast machine inventory`": {"--for", "/nowhere"},
-		"is not of a machine":          {"--for", filepath.Join(out, bootdir.ManifestFile)},
+		"is not of a machine":          {"--for", filepath.Join(out, bootdir.ManifestFile), "--out", out + "2"},
 	} {
 		_, err := mkimage(t, append([]string{"--kernel", kernel, "--ipxe", ipxe, "--out", out}, more...)...)
 		if err == nil || !strings.Contains(err.Error(), want) {
