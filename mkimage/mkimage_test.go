@@ -31,7 +31,7 @@ func TestNotes(t *testing.T) {
 			"the kernel carries no signature"},
 		"proxy":            {loaders(t), "GRUB 2.06 does not know proxy DHCP"},
 		"proxy, with iPXE": {loaders(t), "machines get iPXE"},
-		"iPXE's setting":   {append(loaders(t), "--append", "ip=${netX/ip}"), "GRUB does not hand --append on"},
+		"a backslash":      {append(loaders(t), "--append", `a=\b`), "GRUB does not hand --append on"},
 	} {
 		out := filepath.Join(t.TempDir(), "boot")
 		text, err := mkimage(t, append(c.args, "--kernel", kernel, "--ipxe", ipxe, "--out", out, "--modules", "none",
@@ -289,6 +289,7 @@ func TestRefuses(t *testing.T) {
 		"console":         {[]string{"--console", "/dev/ttyS0"}, "ttyS0,115200"},
 		"base URL":        {[]string{"--base-url", "10.0.0.1/boot"}, "http://10.0.0.1:8080/boot"},
 		"two lines":       {[]string{"--append", "a\nboot"}, "end of a line"},
+		"iPXE's comment":  {[]string{"--append", "a=1 # b"}, `--append: the word "#" begins a comment`},
 		"module":          {[]string{"--modules", "nothing"}, `"nothing" is neither a group`},
 		"no shim":         {[]string{"--shim", "/nowhere"}, "--shim /nowhere"},
 		"shim is a pipe":  {[]string{"--shim", pipe, "--grub", pipe}, "no file but a pipe"},

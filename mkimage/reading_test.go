@@ -186,6 +186,13 @@ func TestVerify(t *testing.T) {
 				return bytes.Replace(b, []byte(" quiet "), []byte(" loud "), 1)
 			})
 		}, `bad +scripts +grub/grub.cfg does not start the kernel with the words of the manifest`},
+		"words that iPXE acts on": {nil, func(t *testing.T, dir string) {
+			for _, name := range []string{"manifest.json", "boot.ipxe"} {
+				rewrite(t, filepath.Join(dir, name), func(b []byte) []byte {
+					return bytes.Replace(b, []byte(" quiet "), []byte(" # quiet "), 1)
+				})
+			}
+		}, `bad +scripts +boot.ipxe does not hand the words of the manifest to the kernel: the word "#" begins`},
 		"a unified kernel image of other words": {unified(t), func(t *testing.T, dir string) {
 			rewrite(t, filepath.Join(dir, "manifest.json"), func(b []byte) []byte {
 				return bytes.Replace(b, []byte(" quiet "), []byte(" loud "), 1)
