@@ -85,6 +85,16 @@ func holds(dir, name string) bool {
 	if err != nil || !folder.IsDir() {
 		return false
 	}
+	_, held := above(name, func(at string) bool {
+		st, err := os.Stat(at)
+		return err == nil && os.SameFile(st, folder)
+	})
+	return held
+}
+
+// above finds, of the folders that a file really lies in, the nearest one that is what is looked for. The file need not
+// be there yet.
+func above(name string, is func(dir string) bool) (dir string, found bool) {
 	real, err := filepath.EvalSymlinks(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if real, err = filepath.EvalSymlinks(filepath.Dir(name)); err == nil {
@@ -95,14 +105,14 @@ func holds(dir, name string) bool {
 		real, err = filepath.Abs(real)
 	}
 	if err != nil {
-		return false
+		return "", false
 	}
 	for at := filepath.Dir(real); ; at = filepath.Dir(at) {
-		if st, err := os.Stat(at); err == nil && os.SameFile(st, folder) {
-			return true
+		if is(at) {
+			return at, true
 		}
 		if at == filepath.Dir(at) {
-			return false
+			return "", false
 		}
 	}
 }
