@@ -269,6 +269,10 @@ func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs 
 	if r.For != nil {
 		r.Notes = append(r.Notes, missedFirmware(r.For.Asked, blobs)...)
 	}
+	if len(blobs) == 0 && len(o.firmware) > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("no firmware is in the archive: nothing in --firmware %s is what one of "+
+			"the chosen modules asks for", strings.Join(o.firmware, ",")))
+	}
 	c.Firmware = blobs
 	c.Sources = k.Sources
 	if c.SecureBoot != nil {

@@ -116,9 +116,17 @@ func (m *media) checkFiles() error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s: %w", o.flag, err)
 		}
-		temp, err := os.CreateTemp(filepath.Dir(o.name), ".mkimage-")
+		dir := filepath.Dir(o.name)
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s %s cannot be made: there is no folder %s: make it, or name a file elsewhere", o.flag,
+				o.name, dir)
+		}
+		temp, err := os.CreateTemp(dir, ".mkimage-")
+		if why, ok := errors.AsType[*fs.PathError](err); ok {
+			err = why.Err // the temporary file's name is nothing to anybody
+		}
 		if err != nil {
-			return fmt.Errorf("%s %s cannot be made: %w", o.flag, o.name, err)
+			return fmt.Errorf("%s %s cannot be made: writing to %s: %w", o.flag, o.name, dir, err)
 		}
 		if err := errors.Join(temp.Close(), os.Remove(temp.Name())); err != nil {
 			return err

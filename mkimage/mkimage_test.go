@@ -30,6 +30,7 @@ func TestNotes(t *testing.T) {
 		"base URL with HTTP": {append(loaders(t, "http"), "--base-url", "http://10.0.0.1:8080/boot"),
 			"the kernel carries no signature"},
 		"proxy":            {loaders(t), "GRUB 2.06 does not know proxy DHCP"},
+		"no such firmware": {[]string{"--shim", "none", "--firmware", t.TempDir()}, "nothing in --firmware /"},
 		"proxy, with iPXE": {loaders(t), "machines get iPXE"},
 		"a backslash":      {append(loaders(t), "--append", `a=\b`), "GRUB does not hand --append on"},
 	} {
