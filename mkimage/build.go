@@ -46,6 +46,9 @@ func build(ctx context.Context, o *options, epoch string, archive func(contract.
 	if err := o.check(); err != nil {
 		return nil, usageError{err}
 	}
+	if err := o.checkOverwrites(); err != nil {
+		return nil, usageError{err}
+	}
 	if o.out != "" {
 		if err := bootdir.CheckOut(o.out); err != nil {
 			return nil, fmt.Errorf("--out: %w", err)
@@ -266,6 +269,10 @@ func choose(o *options, k *kernel.Kernel, c *bootdir.Content, r *result, inputs 
 	if r.For != nil {
 		r.Notes = append(r.Notes, missedFirmware(r.For.Asked, blobs)...)
 	}
+	if len(blobs) == 0 && len(o.firmware) > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("no firmware is in the archive: nothing in --firmware %s is what one of "+
+			"the chosen modules asks for", strings.Join(o.firmware, ",")))
+	}
 	c.Firmware = blobs
 	c.Sources = k.Sources
 	if c.SecureBoot != nil {
@@ -393,7 +400,7 @@ func (o *options) noteLoaders(c *bootdir.Content, r *result) {
 	}
 	if !bootdir.GRUBTakes(o.append) {
 		r.Notes = append(r.Notes,
-			`GRUB does not hand --append on as iPXE does: it knows no ${...}, and puts a backslash before \ and '`)
+			`GRUB does not hand --append on as iPXE does: it puts a backslash before \ and '`)
 	}
 }
 
@@ -445,13 +452,18 @@ func (o *options) check() error {
 		u, err := url.Parse(o.baseURL)
 		// iPXE's own settings, as ${next-server}, may be in it.
 		if err != nil && !strings.Contains(o.baseURL, "${") || err == nil && u.Scheme == "" ||
-			strings.ContainsAny(o.baseURL, " \n") {
+			strings.ContainsAny(o.baseURL, " \t\n\v\f\r") {
 			return fmt.Errorf("--base-url %q is not a URL like http://10.0.0.1:8080/boot", o.baseURL)
 		}
 	}
-	// The script is lines, and iPXE would expand ${...}, which may well be meant.
 	if strings.ContainsAny(o.append, "\n\r") {
 		return errors.New("--append holds the end of a line")
+	}
+	if o.out == "" { // there is no iPXE
+		return nil
+	}
+	if err := bootdir.CheckIPXE(o.append); err != nil {
+		return fmt.Errorf("--append: %w: leave it out, or write it in another way", err)
 	}
 	return nil
 }

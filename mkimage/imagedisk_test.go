@@ -54,6 +54,22 @@ func TestRunImage(t *testing.T) {
 			t.Errorf("%v: code %d, %s", more, code, text)
 		}
 	}
+	list := filepath.Join(store, "index.json")
+	was, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(list, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{list, link, filepath.Join(store, "blobs", "new.log")} {
+		code, text := runMachine(t, append(args, "--serial", name)...)
+		if is, err := os.ReadFile(list); code != 2 || !strings.Contains(text, "lies in the image store "+store) ||
+			err != nil || !bytes.Equal(is, was) {
+			t.Errorf("--serial %s: code %d, %s; the store's list: %v", name, code, text, err)
+		}
+	}
 	if code, text := runMachine(t, "--image", "nobody", "--store", store); code != 1 ||
 		!strings.Contains(text, "not in the store") || strings.Contains(text, `{"`) {
 		t.Errorf("no such image: code %d, %s", code, text)

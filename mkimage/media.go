@@ -116,9 +116,17 @@ func (m *media) checkFiles() error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s: %w", o.flag, err)
 		}
-		temp, err := os.CreateTemp(filepath.Dir(o.name), ".mkimage-")
+		dir := filepath.Dir(o.name)
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s %s cannot be made: there is no folder %s: make it, or name a file elsewhere", o.flag,
+				o.name, dir)
+		}
+		temp, err := os.CreateTemp(dir, ".mkimage-")
+		if why, ok := errors.AsType[*fs.PathError](err); ok {
+			err = why.Err // the temporary file's name is nothing to anybody
+		}
 		if err != nil {
-			return fmt.Errorf("%s %s cannot be made: %w", o.flag, o.name, err)
+			return fmt.Errorf("%s %s cannot be made: writing to %s: %w", o.flag, o.name, dir, err)
 		}
 		if err := errors.Join(temp.Close(), os.Remove(temp.Name())); err != nil {
 			return err
@@ -234,6 +242,9 @@ type medium struct {
 	SHA256 string `json:"sha256"`
 }
 
+// releaseID begins the os-release of a unified kernel image, by which the next mkimage knows one of its own.
+const releaseID = "ID=diskcast\n"
+
 // program is the unified kernel image, signed where that is wanted.
 func (t *tools) program(c *bootdir.Content, archive []byte) ([]byte, error) {
 	if t.made != nil {
@@ -242,8 +253,8 @@ func (t *tools) program(c *bootdir.Content, archive []byte) ([]byte, error) {
 	// A stub takes the words as they are; what each node adds is told by nobody here, so that a node asks on all its
 	// NICs.
 	program, err := uki.Make(uki.Parts{Arch: t.arch, Stub: t.stubs[t.arch], Linux: c.Kernel, Initrd: archive,
-		Release: c.Release, Cmdline: bootdir.Cmdline(c), OSRelease: fmt.Sprintf(
-			"ID=diskcast\nNAME=diskcast\nPRETTY_NAME=\"diskcast node, Linux %s\"\n", c.Release)})
+		Release: c.Release, Cmdline: bootdir.Cmdline(c), OSRelease: releaseID + fmt.Sprintf(
+			"NAME=diskcast\nPRETTY_NAME=\"diskcast node, Linux %s\"\n", c.Release)})
 	if err == nil && t.signer != nil {
 		program, err = t.signer.Sign(program)
 	}

@@ -30,8 +30,9 @@ func TestNotes(t *testing.T) {
 		"base URL with HTTP": {append(loaders(t, "http"), "--base-url", "http://10.0.0.1:8080/boot"),
 			"the kernel carries no signature"},
 		"proxy":            {loaders(t), "GRUB 2.06 does not know proxy DHCP"},
+		"no such firmware": {[]string{"--shim", "none", "--firmware", t.TempDir()}, "nothing in --firmware /"},
 		"proxy, with iPXE": {loaders(t), "machines get iPXE"},
-		"iPXE's setting":   {append(loaders(t), "--append", "ip=${netX/ip}"), "GRUB does not hand --append on"},
+		"a backslash":      {append(loaders(t), "--append", `a=\b`), "GRUB does not hand --append on"},
 	} {
 		out := filepath.Join(t.TempDir(), "boot")
 		text, err := mkimage(t, append(c.args, "--kernel", kernel, "--ipxe", ipxe, "--out", out, "--modules", "none",
@@ -289,6 +290,7 @@ func TestRefuses(t *testing.T) {
 		"console":         {[]string{"--console", "/dev/ttyS0"}, "ttyS0,115200"},
 		"base URL":        {[]string{"--base-url", "10.0.0.1/boot"}, "http://10.0.0.1:8080/boot"},
 		"two lines":       {[]string{"--append", "a\nboot"}, "end of a line"},
+		"iPXE's comment":  {[]string{"--append", "a=1 # b"}, `--append: the word "#" begins a comment`},
 		"module":          {[]string{"--modules", "nothing"}, `"nothing" is neither a group`},
 		"no shim":         {[]string{"--shim", "/nowhere"}, "--shim /nowhere"},
 		"shim is a pipe":  {[]string{"--shim", pipe, "--grub", pipe}, "no file but a pipe"},
@@ -499,7 +501,7 @@ func TestFor(t *testing.T) {
 	for want, more := range map[string][]string{
 		"nothing to pick from":         {"--for", file, "--modules", "none"},
 		"`diskcast machine inventory`": {"--for", "/nowhere"},
-		"is not of a machine":          {"--for", filepath.Join(out, bootdir.ManifestFile)},
+		"is not of a machine":          {"--for", filepath.Join(out, bootdir.ManifestFile), "--out", out + "2"},
 	} {
 		_, err := mkimage(t, append([]string{"--kernel", kernel, "--ipxe", ipxe, "--out", out}, more...)...)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -144,6 +144,11 @@ func TestVerify(t *testing.T) {
 		"a file is short": {nil, func(t *testing.T, dir string) {
 			rewrite(t, filepath.Join(dir, "initramfs.img"), func(b []byte) []byte { return b[:len(b)/2] })
 		}, `bad +archive +it cannot be read`},
+		"the kernel is gone": {nil, func(t *testing.T, dir string) {
+			if err := os.Remove(filepath.Join(dir, "vmlinuz")); err != nil {
+				t.Fatal(err)
+			}
+		}, `bad +kernel +vmlinuz, which the manifest names, is not there`},
 		"a file is gone": {nil, func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, "undionly.kpxe")); err != nil {
 				t.Fatal(err)
@@ -186,6 +191,13 @@ func TestVerify(t *testing.T) {
 				return bytes.Replace(b, []byte(" quiet "), []byte(" loud "), 1)
 			})
 		}, `bad +scripts +grub/grub.cfg does not start the kernel with the words of the manifest`},
+		"words that iPXE acts on": {nil, func(t *testing.T, dir string) {
+			for _, name := range []string{"manifest.json", "boot.ipxe"} {
+				rewrite(t, filepath.Join(dir, name), func(b []byte) []byte {
+					return bytes.Replace(b, []byte(" quiet "), []byte(" # quiet "), 1)
+				})
+			}
+		}, `bad +scripts +boot.ipxe does not hand the words of the manifest to the kernel: the word "#" begins`},
 		"a unified kernel image of other words": {unified(t), func(t *testing.T, dir string) {
 			rewrite(t, filepath.Join(dir, "manifest.json"), func(b []byte) []byte {
 				return bytes.Replace(b, []byte(" quiet "), []byte(" loud "), 1)
@@ -332,10 +344,13 @@ func TestNotAsMade(t *testing.T) {
 
 // TestReadersRefuse names what is wrong with a folder, and never ends in a panic.
 func TestReadersRefuse(t *testing.T) {
-	empty, odd, more := t.TempDir(), t.TempDir(), t.TempDir()
+	empty, odd, more, cut, none, pipe := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
 	file := filepath.Join(t.TempDir(), "node.img")
 	if err := errors.Join(os.WriteFile(file, nil, 0o644),
-		os.WriteFile(filepath.Join(more, bootdir.ManifestFile), []byte("{\"v\": 1}\n{}"), 0o644)); err != nil {
+		os.WriteFile(filepath.Join(more, bootdir.ManifestFile), []byte("{\"v\": 1}\n{}"), 0o644),
+		os.WriteFile(filepath.Join(cut, bootdir.ManifestFile), []byte("{\"v\": 1,"), 0o644),
+		os.WriteFile(filepath.Join(none, bootdir.ManifestFile), nil, 0o644),
+		unix.Mkfifo(filepath.Join(pipe, bootdir.ManifestFile), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(odd, bootdir.ManifestFile), []byte(`{"v": 7}`), 0o644); err != nil {
@@ -345,6 +360,9 @@ func TestReadersRefuse(t *testing.T) {
 		for dir, want := range map[string]string{empty: "not a boot directory that mkimage made",
 			file:       "is a file, and no boot directory",
 			more:       "manifest.json: there is something behind its end",
+			cut:        cut + ": manifest.json is cut off: make the directory again",
+			none:       none + ": manifest.json is cut off: make the directory again",
+			pipe:       pipe + ": manifest.json cannot be read: not a file; make the directory again",
 			"/nowhere": "no such file", odd: "version 7"} {
 			_, err := command(t, sub, dir)
 			if err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != 1 {

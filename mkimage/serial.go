@@ -4,12 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// overwrites refuses a file for a console that is one of the others, by whatever name.
+// overwrites refuses a file for a console that is one of the others, by whatever name, or that lies in an image store:
+// all that is there belongs to the images.
 func overwrites(serial string, others ...string) error {
+	if serial == "" {
+		return nil
+	}
+	if store, in := above(serial, isStore); in {
+		return usageError{fmt.Errorf("--serial %s lies in the image store %s: name a file elsewhere", serial, store)}
+	}
 	st, err := os.Stat(serial)
 	if err != nil {
 		return nil // it is made
@@ -21,6 +29,12 @@ func overwrites(serial string, others ...string) error {
 		}
 	}
 	return nil
+}
+
+// isStore tells whether a folder is an image store, by the file that every OCI image layout has.
+func isStore(dir string) bool {
+	st, err := os.Stat(filepath.Join(dir, "oci-layout"))
+	return err == nil && st.Mode().IsRegular()
 }
 
 // createSerial makes the file for a console. A pipe that nobody reads is refused: opening it would wait for ever.

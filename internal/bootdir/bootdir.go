@@ -114,7 +114,11 @@ type File struct {
 func ReadManifest(r io.Reader) (*Manifest, error) {
 	var m Manifest
 	d := json.NewDecoder(io.LimitReader(r, MaxManifest))
-	if err := d.Decode(&m); err != nil {
+	err := d.Decode(&m)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("%s is cut off: make the directory again with mkimage", ManifestFile)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ManifestFile, err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {

@@ -38,10 +38,8 @@ func grubPath(base string) (string, bool) {
 }
 
 // GRUBTakes reports whether GRUB can hand on the words of a kernel command line as iPXE does. GRUB puts a backslash
-// before these two, and it does not know iPXE's settings.
-func GRUBTakes(cmdline string) bool {
-	return !strings.ContainsAny(cmdline, `\'`) && !strings.Contains(cmdline, "${")
-}
+// before these two.
+func GRUBTakes(cmdline string) bool { return !strings.ContainsAny(cmdline, `\'`) }
 
 // GRUBWords quotes a kernel command line for GRUB's shell. The kernel cuts it at blanks outside double quotes; so must
 // be cut here, because GRUB would escape the quotes. A word with a blank in it gets them back from GRUB.

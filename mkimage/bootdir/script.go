@@ -1,6 +1,7 @@
 package bootdir
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -36,6 +37,41 @@ func CheckCmdline(c *Content, max int) error {
 		return fmt.Errorf("the kernel's command line would have %d characters, and with %d for what each node adds "+
 			"the kernel takes %d: shorten --append by %d",
 			len(Cmdline(c)), nodeWords, max, over)
+	}
+	return nil
+}
+
+// blanks are what iPXE cuts a line at.
+const blanks = " \t\n\v\f\r"
+
+// CheckIPXE tells whether iPXE hands a kernel command line on as it is. It knows no quotes: these words have a meaning
+// to it wherever they stand, and between two words there is one blank when the kernel gets them (iPXE, core/exec.c).
+// Quotes, backslashes and the same signs inside of words are nothing to it.
+func CheckIPXE(cmdline string) error {
+	if strings.ContainsAny(cmdline, "\n\r") {
+		return errors.New("it holds the end of a line, which is the end of a command to iPXE")
+	}
+	for _, word := range strings.FieldsFunc(cmdline, func(r rune) bool { return strings.ContainsRune(blanks, r) }) {
+		why := ""
+		switch {
+		case strings.HasPrefix(word, "#"):
+			why = "begins a comment to iPXE, which would leave out the rest of the line"
+		case word == ";" || word == "&&" || word == "||":
+			why = "ends the command to iPXE, also inside of quotes, and what follows would be run as another"
+		case strings.Contains(word, "${"):
+			why = "holds ${, in whose place iPXE would put a setting of its own; GRUB and sticks would not"
+		}
+		if why != "" {
+			return fmt.Errorf("the word %q %s", word, why)
+		}
+	}
+	quoted := false
+	for part := range strings.SplitSeq(cmdline, `"`) {
+		if quoted && (strings.Contains(part, "  ") || strings.ContainsAny(part, "\t\v\f")) {
+			return fmt.Errorf("%q has more than one blank, or a tab, inside of quotes, and iPXE makes one blank of it",
+				part)
+		}
+		quoted = !quoted
 	}
 	return nil
 }

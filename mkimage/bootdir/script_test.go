@@ -1,10 +1,14 @@
 package bootdir
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
+	"github.com/diskcast/diskcast/internal/accel"
 	contract "github.com/diskcast/diskcast/internal/bootdir"
 	"github.com/diskcast/diskcast/internal/testenv/need"
 	"github.com/diskcast/diskcast/mkimage/secureboot"
@@ -69,6 +73,80 @@ func checkLabels(t *testing.T, text string) {
 				t.Errorf("no label for %q", strings.TrimSpace(line))
 			}
 		}
+	}
+}
+
+// ipxeRefused are the words of command lines that iPXE does not hand on, and why.
+var ipxeRefused = map[string]string{
+	"a=1 # b": "comment", "#b": "comment", `a=" #b"`: "comment", "a ; b": "ends the command",
+	"a && b": "ends the command", "a || b": "ends the command", `a=" ; b"`: "ends the command",
+	"a=${netX/mac}": "a setting", "${": "a setting", "a\nboot": "end of a line", "a\rb": "end of a line",
+	`a="x  y"`: "one blank", "a=\"x\ty\"": "one blank",
+}
+
+// ipxeTaken are command lines that Debian 12's iPXE hands on.
+var ipxeTaken = []string{"a#b b=;c ;d x;y a||b &&c d&& $x $", `q="x y" 'one' back\slash \\ -- --help -h it's \`,
+	"!x `x` <x >x |x | & $(x) %x *x ~", `\#c $#c "#c"`, "ä=ü €x", ""}
+
+func TestCheckIPXE(t *testing.T) {
+	for in, want := range ipxeRefused {
+		if err := CheckIPXE(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", in, err, want)
+		}
+	}
+	for _, in := range append(ipxeTaken, "  a  b ", "a\tb") { // between words, one blank or two are the same
+		if err := CheckIPXE(in); err != nil {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
+// TestIPXEItself: iPXE is the judge, which says of each file what words it was given for it.
+func TestIPXEItself(t *testing.T) {
+	tool := need.Tool(t, accel.QEMU)
+	const ipxe = "/usr/lib/ipxe/ipxe.lkrn"
+	if _, err := os.Stat(ipxe); err != nil {
+		need.Skip(t, "%v: install the package ipxe", err)
+	}
+	dir := t.TempDir()
+	script, said := filepath.Join(dir, "script"), filepath.Join(dir, "said")
+	text := "#!ipxe\ndhcp\n"
+	ask := func(words string) {
+		text += "imgfree\nimgfetch --name k tftp://10.0.2.2/script " + words + " || echo failed\nimgstat\n"
+	}
+	for _, words := range ipxeTaken {
+		ask(words)
+	}
+	for words := range ipxeRefused {
+		ask(words)
+	}
+	if err := os.WriteFile(script, []byte(text+"reboot\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(tool, "-nodefaults", "-machine", "pc,graphics=off", "-accel", "tcg", "-display", "none",
+		"-serial", "file:"+said, "-no-reboot", "-kernel", ipxe, "-initrd", script, "-netdev", "user,id=n,tftp="+dir,
+		"-device", "virtio-net-pci,netdev=n,romfile=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	data, err := os.ReadFile(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	console := strings.NewReplacer("\r", "", "\n", "").Replace(string(data)) // lines end at the screen's edge too
+	for _, words := range ipxeTaken {
+		if strings.IndexFunc(words, func(r rune) bool { return r > unicode.MaxASCII }) < 0 && words != "" &&
+			!strings.Contains(console, ` "`+words+`"`) {
+			t.Errorf("iPXE does not hand on %q", words)
+		}
+	}
+	for words := range ipxeRefused {
+		if words != "${" && strings.Contains(console, ` "`+words+`"`) { // that has no end, and is nothing to iPXE
+			t.Errorf("iPXE hands on %q", words)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%q", data)
 	}
 }
 

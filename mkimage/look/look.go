@@ -70,7 +70,7 @@ func (d *Directory) read() error {
 		return fmt.Errorf("no %s in it: not a boot directory that mkimage made", bootdir.ManifestFile)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%s cannot be read: %w; make the directory again with mkimage", bootdir.ManifestFile, err)
 	}
 	defer f.Close()
 	if d.Manifest, err = contract.ReadManifest(f); err != nil {
@@ -138,6 +138,12 @@ func (d *Directory) sum(name string) (contract.File, error) {
 // Read returns the content of a file of the directory.
 func (d *Directory) Read(name string) ([]byte, error) {
 	f, err := d.open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, named := d.Manifest.Files[name]; named {
+			name += ", which the manifest names,"
+		}
+		return nil, errors.New(name + " is not there")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,10 @@ func (d *Directory) wrongScripts() []string {
 			wrong = append(wrong, x.name+" does not start the kernel with the words of the manifest")
 		}
 	}
+	if err := bootdir.CheckIPXE(d.Manifest.Cmdline); err != nil {
+		wrong = append(wrong, fmt.Sprintf("%s does not hand the words of the manifest to the kernel: %v",
+			bootdir.ScriptFile, err))
+	}
 	return wrong
 }
 

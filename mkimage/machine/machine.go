@@ -59,7 +59,12 @@ var (
 	ErrFailed = errors.New("the console said what --fail waits for")
 	ErrOff    = errors.New("the machine ended before what was waited for came")
 	ErrTime   = errors.New("the time is over")
+	ErrSignal = errors.New("QEMU was ended by a signal from outside, and the machine did not switch itself off")
 )
+
+// signaled is what QEMU says when a signal ends it. Its exit status is then that of a machine that switched itself off
+// (system/runstate.c, qemu_kill_report).
+const signaled = "terminating on signal"
 
 // LogError is what the console said and could not be written.
 type LogError struct{ Err error }
@@ -173,6 +178,8 @@ func Run(ctx context.Context, o Options, then func(context.Context) error) (err 
 		switch {
 		case exit != nil:
 			return fmt.Errorf("%s: %w: %s", accel.QEMU, exit, bytes.TrimSpace(stderr.Bytes()))
+		case bytes.Contains(stderr.Bytes(), []byte(signaled)):
+			return fmt.Errorf("%w: %s", ErrSignal, bytes.TrimSpace(stderr.Bytes()))
 		case o.Until != nil || o.Meanwhile != nil:
 			return ErrOff
 		}

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -161,5 +165,47 @@ func TestRunUnread(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("it still runs after a minute, of which it had 4 s")
+	}
+}
+
+// atWord calls a function when the console says something.
+type atWord func()
+
+func (f atWord) Write(p []byte) (int, error) {
+	f()
+	return len(p), nil
+}
+
+// TestRunSignaled: a QEMU that somebody ends is no machine that switched itself off.
+func TestRunSignaled(t *testing.T) {
+	tool, dir := need.Tool(t, accel.QEMU), t.TempDir()
+	number := filepath.Join(dir, "pid")
+	script := fmt.Sprintf("#!/bin/sh\necho $$ >%s\nexec %s \"$@\"\n", number, tool)
+	if err := os.WriteFile(filepath.Join(dir, accel.QEMU), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	for _, until := range []*regexp.Regexp{nil, regexp.MustCompile("never")} {
+		end := sync.OnceFunc(func() {
+			text, err := os.ReadFile(number)
+			var pid int
+			if err == nil {
+				_, err = fmt.Sscan(string(text), &pid)
+			}
+			if err == nil {
+				err = syscall.Kill(pid, syscall.SIGTERM)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		o := Options{Disk: bootDisk(t, "x", false), Format: "raw", Memory: 32, CPUs: 1, Accel: accel.TCG,
+			Console: atWord(end), Until: until}
+		ctx, cancel := Deadline(t.Context(), time.Minute)
+		defer cancel()
+		err := Run(ctx, o, nil)
+		if !errors.Is(err, ErrSignal) || !strings.Contains(err.Error(), "signal 15 from pid") {
+			t.Errorf("until %v: %v, want %v", until, err, ErrSignal)
+		}
 	}
 }

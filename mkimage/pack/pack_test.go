@@ -269,10 +269,16 @@ func TestBsdtar(t *testing.T) {
 	packtest.Write(t, dir, append(tree, packtest.File{Name: ".PKGINFO",
 		Text: "pkgname = linux\npkgver = 6.1.arch1-1\narch = x86_64\n"})...)
 	file := filepath.Join(t.TempDir(), "linux.pkg.tar.zst")
-	cmd := exec.Command(tool, "-cf", file, "--zstd", "--uid", "0", ".PKGINFO", "usr")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, args := range [][]string{
+		{"-cf", ".MTREE", "--gzip", "--format=mtree", "--options=!all,use-set,type,uid,gid,mode,time,size,sha256,link",
+			".PKGINFO", "usr"},
+		{"-cf", file, "--zstd", "--uid", "0", ".MTREE", ".PKGINFO", "usr"},
+	} {
+		cmd := exec.Command(tool, args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -303,6 +309,7 @@ func TestRefuses(t *testing.T) {
 		"cut":     {apk[:len(apk)-30], "the data is not what .PKGINFO says (SHA-256 "},
 		"other sum": {packtest.Listed(t, pack.Arch, "pkgname = x\n", []packtest.File{{Name: "a", Text: "this"}},
 			packtest.File{Name: "a", Text: "that"}), "a: it is not the file of the package's .MTREE ("},
+		"no list": {packtest.Unlisted(t, "pkgname = x\n", tree...), "no .MTREE, which makepkg always makes"},
 		"upwards": {packtest.PkgInfo(t, pack.Arch, "pkgname = x\n", packtest.File{Name: "../x", Text: "x"}),
 			"leads out"},
 		"RPM alone": {[]byte("\xed\xab\xee\xdb\x03\x00"), "RPM"},

@@ -40,6 +40,7 @@ func readPkgInfo(f io.ReadSeeker, format string, do records.Do) (*Info, error) {
 	if do != nil {
 		do = sums.Hold(do)
 	}
+	listed := format != Arch // the sum of Alpine's data is in .PKGINFO
 	err = records.Whole(r, func(h *tar.Header, content io.Reader) error {
 		switch {
 		case h.Name == ".PKGINFO":
@@ -53,9 +54,14 @@ func readPkgInfo(f io.ReadSeeker, format string, do records.Do) (*Info, error) {
 			}
 			return nil
 		case h.Name == mtree && do != nil:
+			listed = true
 			return readMtree(content, sums)
 		case strings.HasPrefix(h.Name, ".") && !strings.Contains(h.Name, "/") || do == nil:
 			return nil // .BUILDINFO, .SIGN.RSA..., .post-install
+		case !listed:
+			return fmt.Errorf("nothing before it says what the package's files must be (no %s, which makepkg always "+
+				"makes), so that damage would not be seen: fetch the package from its distribution, or build it anew "+
+				"with makepkg", mtree)
 		}
 		return do(h, content)
 	})

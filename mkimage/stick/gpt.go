@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math"
 	"unicode/utf16"
 )
@@ -32,6 +33,26 @@ func guid(sum [32]byte, what string) (g [16]byte) {
 	return g
 }
 
+// nameAt is where a partition's name stands in its entry (UEFI 2.10, 5.3.3).
+const nameAt = 56
+
+// partitionName is that of the one partition, as it is stored.
+func partitionName() (name []byte) {
+	for _, c := range utf16.Encode([]rune("diskcast\x00")) {
+		name = binary.LittleEndian.AppendUint16(name, c)
+	}
+	return name
+}
+
+// Made tells whether a disk or an image is one of this package, by the name of its first partition.
+func Made(r io.ReaderAt) bool {
+	table := make([]byte, entrySize)
+	if _, err := r.ReadAt(table, 2*sector); err != nil {
+		return false
+	}
+	return bytes.Equal(table[:16], espType[:]) && bytes.HasPrefix(table[nameAt:], partitionName())
+}
+
 // writeGPT writes both copies of a table with one partition, from start on, of size bytes.
 func writeGPT(disk []byte, start, size int, sum [32]byte) error {
 	if start%sector != 0 || size%sector != 0 || len(disk)%sector != 0 || start/sector < firstUsable ||
@@ -46,9 +67,7 @@ func writeGPT(disk []byte, start, size int, sum [32]byte) error {
 	copy(table[16:], partition[:])
 	le.PutUint64(table[32:], uint64(start/sector))
 	le.PutUint64(table[40:], uint64((start+size)/sector-1))
-	for i, c := range utf16.Encode([]rune("diskcast")) {
-		le.PutUint16(table[56+2*i:], c)
-	}
+	copy(table[nameAt:], partitionName())
 	id := guid(sum, "disk")
 	header := func(own, other, tableAt int) []byte {
 		var b bytes.Buffer

@@ -111,6 +111,12 @@ func Listed(t testing.TB, format, info string, listed []File, files ...File) []b
 	return compressed(t, format, archive(t, true, append(control, files...)))
 }
 
+// Unlisted is PkgInfo of Arch without a list.
+func Unlisted(t testing.TB, info string, files ...File) []byte {
+	t.Helper()
+	return compressed(t, "arch", archive(t, true, append([]File{{Name: ".PKGINFO", Text: info}}, files...)))
+}
+
 // archive is a tar archive; without an end, another may follow it.
 func archive(t testing.TB, end bool, files []File) []byte {
 	t.Helper()
