@@ -1,11 +1,13 @@
 package bootdir
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/diskcast/diskcast/internal/accel"
@@ -123,9 +125,11 @@ func TestIPXEItself(t *testing.T) {
 	if err := os.WriteFile(script, []byte(text+"reboot\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(tool, "-nodefaults", "-machine", "pc,graphics=off", "-accel", "tcg", "-display", "none",
-		"-serial", "file:"+said, "-no-reboot", "-kernel", ipxe, "-initrd", script, "-netdev", "user,id=n,tftp="+dir,
-		"-device", "virtio-net-pci,netdev=n,romfile=")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, tool, "-nodefaults", "-machine", "pc,graphics=off", "-accel", "tcg",
+		"-display", "none", "-serial", "file:"+said, "-no-reboot", "-kernel", ipxe, "-initrd", script,
+		"-netdev", "user,id=n,tftp="+dir, "-device", "virtio-net-pci,netdev=n,romfile=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
