@@ -51,6 +51,9 @@ A file that exists is not overwritten.`,
 				return usage("--partition says which partition --format partclone writes, and goes with no other " +
 					"format")
 			}
+			if err := e.outside(a[1]); err != nil {
+				return fmt.Errorf("export of %s to %s: %w", a[0], a[1], err)
+			}
 			began := time.Now()
 			export := e.exportHere
 			if e.remote() {

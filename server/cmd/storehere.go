@@ -92,6 +92,22 @@ func (e *env) elsewhere() string {
 	return other
 }
 
+// outside refuses to write to a path that leads into the store here that the command works with.
+func (e *env) outside(path string) error {
+	if e.remote() {
+		return nil
+	}
+	st, err := e.findStore()
+	if err != nil {
+		return err
+	}
+	if st.Holds(path) {
+		return usage("%s is in the image store %s itself, whose images would be destroyed: name a place outside of it",
+			path, st.Dir())
+	}
+	return nil
+}
+
 func (e *env) openImage(ref string) (*image.Image, error) {
 	st, err := e.findStore()
 	if err != nil {
