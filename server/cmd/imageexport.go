@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -135,11 +134,12 @@ func (e *env) exportThere(ctx context.Context, x exported) (*doc.ImageExported, 
 		if _, err := os.Lstat(x.target); !errors.Is(err, fs.ErrNotExist) {
 			return nil, existsError(x.target)
 		}
-		if dir, err = os.MkdirTemp(filepath.Dir(x.target), ".diskcast-*"); err != nil {
+		u, err := e.begin(x.target, true)
+		if err != nil {
 			return nil, err
 		}
-		defer os.RemoveAll(dir)
-		name = ""
+		defer func() { _ = u.remove() }() // what is left the next export removes
+		dir, name = u.path, ""
 	}
 	st, err := image.OpenStore(dir)
 	if err != nil {
@@ -199,7 +199,16 @@ func (e *env) exportFile(ctx context.Context, im *image.Image, path, format stri
 		return 0, err
 	}
 	defer d.Close()
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".part*")
+	u, err := e.begin(path, false)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if rerr := u.remove(); err == nil {
+			err = rerr
+		}
+	}()
+	f, err := os.OpenFile(u.path, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -208,10 +217,7 @@ func (e *env) exportFile(ctx context.Context, im *image.Image, path, format stri
 			err = cerr
 		}
 		if err == nil {
-			err = os.Link(f.Name(), path) // not Rename: that would overwrite what came meanwhile
-		}
-		if rerr := os.Remove(f.Name()); err == nil {
-			err = rerr
+			err = os.Link(u.path, path) // not Rename: that would overwrite what came meanwhile
 		}
 	}()
 	bar := e.Progress("writing " + path)
