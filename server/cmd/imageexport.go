@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -103,11 +104,12 @@ func (e *env) exportHere(ctx context.Context, x exported) (*doc.ImageExported, e
 	}
 	to, err := image.OpenStore(x.target)
 	if err != nil {
-		return nil, err
+		return nil, layoutHelp(err, x.target)
 	}
 	bar := e.Progress("copying " + im.Name())
 	_, err = to.Copy(ctx, st, im.Manifest(), layoutName(&x, im.Manifest()), bar.Update)
 	bar.Close()
+	err = layoutHelp(err, x.target)
 	if damage := (*image.DamageError)(nil); errors.As(err, &damage) && damage.Image == im.Manifest() {
 		damage.Image = x.ref
 	}
@@ -141,15 +143,22 @@ func (e *env) exportThere(ctx context.Context, x exported) (*doc.ImageExported, 
 		defer func() { _ = u.remove() }() // what is left the next export removes
 		dir, name = u.path, ""
 	}
+	help := func(err error) error { return layoutHelp(err, x.target) }
+	if x.format != "oci" {
+		help = func(err error) error {
+			return library.TargetHelp(err, filepath.Dir(x.target), "a copy of the image as the server has it lies "+
+				"there until the export is whole")
+		}
+	}
 	st, err := image.OpenStore(dir)
 	if err != nil {
-		return nil, err
+		return nil, help(err)
 	}
 	bar := e.Progress("fetching " + x.ref)
 	err = c.Library().Fetch(ctx, x.ref, im.Digest, st, name, library.Watch{Progress: bar.Update, Note: e.Note})
 	bar.Close()
 	if err != nil {
-		return nil, err
+		return nil, help(err)
 	}
 	if x.format == "oci" {
 		for _, b := range im.Blobs {
@@ -164,6 +173,26 @@ func (e *env) exportThere(ctx context.Context, x exported) (*doc.ImageExported, 
 	defer got.Close()
 	r.Bytes, err = e.exportFile(ctx, got, x.target, x.format, x.partition)
 	return r, err
+}
+
+// layoutHelp is library.TargetHelp for an OCI layout.
+func layoutHelp(err error, dir string) error {
+	if _, serr := os.Stat(dir); serr != nil {
+		dir = filepath.Dir(dir)
+	}
+	return library.TargetHelp(err, dir, "what was copied stays, and the same export goes on where it was")
+}
+
+// diskHelp is library.TargetHelp for a file with the disk of the image.
+func diskHelp(err error, file string, x *image.Index) error {
+	var n int64
+	for i := range x.Chunks {
+		for _, e := range x.Chunks[i].Extents {
+			n += e.Length
+		}
+	}
+	return library.TargetHelp(err, filepath.Dir(file), fmt.Sprintf("the image has %s that are not zero",
+		units.Bytes(n)))
 }
 
 // layoutName is the name that an image gets in a layout: the one asked for, or that by which the image was; none when
@@ -199,6 +228,7 @@ func (e *env) exportFile(ctx context.Context, im *image.Image, path, format stri
 		return 0, err
 	}
 	defer d.Close()
+	defer func() { err = diskHelp(err, path, im.Index()) }()
 	u, err := e.begin(path, false)
 	if err != nil {
 		return 0, err

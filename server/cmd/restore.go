@@ -220,7 +220,7 @@ func (r *localRestore) run(ctx context.Context, im *opened, t, w restore.Target)
 		err = e
 	}
 	if err != nil {
-		return fmt.Errorf("restore of %s to %s: %w", r.image, r.target, err)
+		return diskHelp(fmt.Errorf("restore of %s to %s: %w", r.image, r.target, err), r.target, im.Index())
 	}
 	grown := false
 	if r.growth.FS != "" {
