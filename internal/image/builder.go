@@ -92,7 +92,11 @@ func (s *Store) NewBuilder(o BuilderOptions) (*Builder, error) {
 		old:   MaxBlobs - 1, // one is for the new blob
 		index: Index{DiskSize: o.DiskSize, Grid: o.Grid}, w: newChunkWriter(o.DiskSize, o.Grid),
 	}
-	if err := b.load(o); err != nil {
+	err = s.folders()
+	if err == nil {
+		err = b.load(o)
+	}
+	if err != nil {
 		b.Abort()
 		return nil, err
 	}

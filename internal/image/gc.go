@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,12 +63,15 @@ func (s *Store) collect(ctx context.Context, o GCOptions, r *GCResult) error {
 	live := map[string]bool{}
 	for _, d := range x.Manifests {
 		if err := s.mark(live, string(d.Digest), 0); err != nil {
+			if damage, ok := errors.AsType[*DamageError](err); ok {
+				damage.Image = cmp.Or(d.Annotations[AnnotationName], string(d.Digest))
+			}
 			return fmt.Errorf("%w; remove the image (image rm) or copy the blob back from elsewhere, then try again",
 				err)
 		}
 	}
 	blobs, err := os.ReadDir(filepath.Join(s.dir, "blobs", "sha256"))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, b := range blobs {
@@ -160,7 +164,7 @@ func (s *Store) mark(live map[string]bool, digest string, depth int) error {
 	}
 	b, err := s.readBlob(digest, MaxManifest)
 	if err != nil {
-		return err
+		return missing(err, digest)
 	}
 	refs, err := references(b)
 	if err != nil {

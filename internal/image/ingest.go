@@ -59,6 +59,9 @@ func (s *Store) NewIngest() (*Ingest, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.folders(); err != nil {
+		return nil, errors.Join(err, use.Close())
+	}
 	return &Ingest{s: s, use: use}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -28,10 +29,8 @@ func (s *Store) partialDir() string { return filepath.Join(s.dir, ".diskcast", "
 
 // create lays out an empty store. index.json comes last: a directory without it is not yet a store.
 func (s *Store) create() error {
-	for _, d := range []string{filepath.Join(s.dir, "blobs", "sha256"), s.tmpDir()} {
-		if err := os.MkdirAll(d, private.DirMode); err != nil {
-			return err
-		}
+	if err := s.folders(); err != nil {
+		return err
 	}
 	return s.locked(lockIndex, func() error {
 		if err := s.replace(ocispec.ImageLayoutFile, []byte(layoutFile)); err != nil {
@@ -44,26 +43,94 @@ func (s *Store) create() error {
 	})
 }
 
-// checkLayout reports fs.ErrNotExist when dir is not a layout.
+// checkLayout reports fs.ErrNotExist when dir is not a layout, or one whose making broke off before it had blobs.
 func (s *Store) checkLayout() error {
-	b, err := regular.ReadFile(filepath.Join(s.dir, ocispec.ImageLayoutFile))
+	if err := s.checkVersion(); err != nil {
+		return err
+	}
+	return s.checkList()
+}
+
+// checkVersion reads oci-layout. Where that is missing, and what only a store has is there, it was lost.
+func (s *Store) checkVersion() error {
+	path := filepath.Join(s.dir, ocispec.ImageLayoutFile)
+	b, err := regular.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && Remains(s.dir) {
+		// Once more: another process may have made the store meanwhile.
+		if b, err = regular.ReadFile(path); errors.Is(err, fs.ErrNotExist) {
+			return &DamageError{Chunk: -1, File: path, Reason: "it is missing, and what belongs to it is there. " +
+				putLayout}
+		}
+	}
 	if err != nil {
-		return noFile(err, `put a file with {"imageLayoutVersion":"`+ocispec.ImageLayoutVersion+`"} there`)
+		return noFile(err, putLayout)
 	}
 	var l ocispec.ImageLayout
-	if err := json.Unmarshal(b, &l); err != nil {
-		return fmt.Errorf("%s: %w", ocispec.ImageLayoutFile, err)
+	if err := json.Unmarshal(b, &l); err != nil || l.Version == "" {
+		return &DamageError{Chunk: -1, File: path, Reason: "it does not say the version of an OCI image layout. " +
+			putLayout}
 	}
 	if l.Version != ocispec.ImageLayoutVersion {
 		return fmt.Errorf("OCI image layout version %q; this program knows %s", l.Version, ocispec.ImageLayoutVersion)
 	}
-	_, err = os.Stat(filepath.Join(s.dir, ocispec.ImageIndexFile))
+	return nil
+}
+
+// putLayout is what can be done about a file oci-layout that is not whole: there is one content of it.
+const putLayout = `Put a file with ` + layoutFile + ` there`
+
+// checkList looks for index.json. A store that has blobs had one.
+func (s *Store) checkList() error {
+	path := filepath.Join(s.dir, ocispec.ImageIndexFile)
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && s.hasBlobs() {
+		// Once more: another process may have made the store and put an image into it meanwhile.
+		if _, err = os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return s.noList()
+		}
+	}
 	return err
+}
+
+func (s *Store) noList() error {
+	return &DamageError{Chunk: -1, File: filepath.Join(s.dir, ocispec.ImageIndexFile),
+		Reason: "it is missing, the list of the store's images. The images' blobs are other files. Put a copy of " +
+			"this file, or of the whole store, back; if there is none, " + listAnew}
+}
+
+// hasBlobs reports whether there are blobs, of whatever image.
+func (s *Store) hasBlobs() bool {
+	names, err := os.ReadDir(filepath.Join(s.dir, "blobs", "sha256"))
+	return err == nil && slices.ContainsFunc(names, func(e fs.DirEntry) bool {
+		return checkDigest("sha256:"+e.Name()) == nil
+	})
+}
+
+// Remains reports whether dir has what only a store, or an image layout, has: blobs, or a list of images beside the
+// folder that is this program's own.
+func Remains(dir string) bool {
+	s := &Store{dir: dir}
+	_, list := os.Stat(filepath.Join(dir, ocispec.ImageIndexFile))
+	_, own := os.Stat(s.privateDir())
+	return list == nil && own == nil || s.hasBlobs()
+}
+
+// folders makes the folders that an image is put into, where they were lost.
+func (s *Store) folders() error {
+	for _, d := range []string{filepath.Join(s.dir, "blobs", "sha256"), s.tmpDir()} {
+		if err := os.MkdirAll(d, private.DirMode); err != nil {
+			return fmt.Errorf("image store: %w", err)
+		}
+	}
+	return nil
 }
 
 // readIndex reads index.json.
 func (s *Store) readIndex() (*ocispec.Index, error) {
 	f, err := regular.Open(filepath.Join(s.dir, ocispec.ImageIndexFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, s.noList() // it was there when the store was opened
+	}
 	if err != nil {
 		return nil, fmt.Errorf("image store: %w", noFile(err, copyBack))
 	}
@@ -79,6 +146,10 @@ func (s *Store) readIndex() (*ocispec.Index, error) {
 	if err := json.Unmarshal(b, &x); err != nil {
 		return nil, &DamageError{Chunk: -1, File: f.Name(), Reason: listDamage(b, err)}
 	}
+	if x.Manifests == nil { // writeIndex writes [] where there are none
+		return nil, &DamageError{Chunk: -1, File: f.Name(), Reason: "it has no list of the store's images " +
+			"(`manifests`). " + blobsApart}
+	}
 	return &x, nil
 }
 
@@ -92,12 +163,17 @@ func listDamage(b []byte, err error) string {
 	case errors.As(err, &syntax) && syntax.Offset >= int64(len(b)) && err.Error() == "unexpected end of JSON input":
 		what = fmt.Sprintf("it is cut short: the list of the store's images ends in the middle, after %d bytes", len(b))
 	}
-	return what + ". The images' blobs are other files. " + copyBack
+	return what + ". " + blobsApart
 }
 
+const blobsApart = "The images' blobs are other files. " + copyBack
+
 // copyBack is what can be done about a list of images that is not whole.
-const copyBack = "Put a copy of this file back; if there is none, move it away and import the images again, by which " +
-	"blobs that are sound are not stored a second time, and run `diskcast image gc` only after that"
+const copyBack = "Put a copy of this file back; if there is none, move it away: " + listAnew
+
+// listAnew is what can be done where there is no copy of the list.
+const listAnew = "the next `diskcast image import`, capture or pull with --store makes it anew, with all images " +
+	"whose manifests are there, without their names (`diskcast image tag DIGEST NAME` gives them)"
 
 // noFile turns the error for what lies in the place of a file of the store into damage; next is what can be done.
 func noFile(err error, next string) error {

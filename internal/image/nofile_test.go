@@ -80,7 +80,7 @@ func TestNoFile(t *testing.T) {
 func TestNoFileOfOurs(t *testing.T) {
 	for _, kind := range oddKinds {
 		for file, next := range map[string]string{"index.json": "Put a copy of this file back",
-			"oci-layout": "put a file with", ".diskcast/index.lock": "Remove it", ".diskcast/use.lock": "Remove it"} {
+			"oci-layout": "Put a file with", ".diskcast/index.lock": "Remove it", ".diskcast/use.lock": "Remove it"} {
 			s := newStore(t)
 			take(t, s, "x", filled(1<<20, 1))
 			path := filepath.Join(s.Dir(), file)

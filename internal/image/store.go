@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -19,8 +18,9 @@ import (
 // Store is an OCI image layout directory. Its methods may be called from several goroutines and several processes.
 type Store struct{ dir string }
 
-// OpenStore opens the store in dir and makes it when dir does not exist or is empty. One that others can look into is
-// refused with a *private.OpenError.
+// OpenStore opens the store in dir and makes it when dir does not exist or is empty. One that has lost its list of
+// images, or the file that says what it is, is a *DamageError, and stays as it is (Relist). One that others can look
+// into is refused with a *private.OpenError.
 func OpenStore(dir string) (*Store, error) {
 	if err := private.Dir(dir, "the images in it and the passwords and keys in those"); err != nil {
 		return nil, fmt.Errorf("image store: %w", err)
@@ -54,7 +54,7 @@ func OpenStore(dir string) (*Store, error) {
 
 // FindStore opens the store in dir as OpenStore does, and makes nothing: where there is none, that is ErrNoStore.
 func FindStore(dir string) (*Store, error) {
-	if _, err := os.Stat(filepath.Join(dir, ocispec.ImageLayoutFile)); errors.Is(err, fs.ErrNotExist) {
+	if err := (&Store{dir: dir}).checkLayout(); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w in %s", ErrNoStore, dir)
 	}
 	return OpenStore(dir)
@@ -64,7 +64,13 @@ func FindStore(dir string) (*Store, error) {
 // our concern.
 func OpenLayout(dir string) (*Store, error) {
 	s := &Store{dir: dir}
-	if err := s.checkLayout(); err != nil {
+	err := s.checkVersion()
+	if err == nil {
+		if err = s.checkList(); errors.Is(err, fs.ErrNotExist) {
+			err = s.noList() // nobody makes it whole: it is not ours
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("image layout %s: %w", dir, err)
 	}
 	return s, nil

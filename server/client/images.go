@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/diskcast/diskcast/internal/image"
 	"github.com/diskcast/diskcast/internal/image/capture"
 	"github.com/diskcast/diskcast/internal/session"
@@ -37,7 +39,8 @@ func again(ctx context.Context, o *outage, f func() error) error {
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case final(err), errors.Is(err, image.ErrFormat), errors.As(err, new(*image.DamageError)):
+		case final(err), errors.Is(err, image.ErrFormat), errors.As(err, new(*image.DamageError)),
+			errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT): // the disk here: a server's comes as a status
 			o.over()
 			return err
 		case now.Sub(failing) >= patience:

@@ -29,7 +29,7 @@ func imageCommand(e *env) *cobra.Command {
 			`the server
 need not run; or, with --server, $DISKCAST_SERVER or after ` + "`diskcast login`" + `, on those of a server. --store
 and --state mean a directory here in any case. What is imported or captured is read here, and what is exported is
-written here; restore takes a store on this machine.
+written here; restore writes to a disk or a file of this machine, and reads the image where it lies.
 
 Work that takes long is then a job of the server's: it goes on when the connection breaks, and when this command is
 interrupted (` + "`diskcast job`" + `).

@@ -51,6 +51,9 @@ A file that exists is not overwritten.`,
 				return usage("--partition says which partition --format partclone writes, and goes with no other " +
 					"format")
 			}
+			if err := e.outside(a[1]); err != nil {
+				return fmt.Errorf("export of %s to %s: %w", a[0], a[1], err)
+			}
 			began := time.Now()
 			export := e.exportHere
 			if e.remote() {
@@ -101,11 +104,12 @@ func (e *env) exportHere(ctx context.Context, x exported) (*doc.ImageExported, e
 	}
 	to, err := image.OpenStore(x.target)
 	if err != nil {
-		return nil, err
+		return nil, layoutHelp(err, x.target)
 	}
 	bar := e.Progress("copying " + im.Name())
 	_, err = to.Copy(ctx, st, im.Manifest(), layoutName(&x, im.Manifest()), bar.Update)
 	bar.Close()
+	err = layoutHelp(err, x.target)
 	if damage := (*image.DamageError)(nil); errors.As(err, &damage) && damage.Image == im.Manifest() {
 		damage.Image = x.ref
 	}
@@ -132,21 +136,29 @@ func (e *env) exportThere(ctx context.Context, x exported) (*doc.ImageExported, 
 		if _, err := os.Lstat(x.target); !errors.Is(err, fs.ErrNotExist) {
 			return nil, existsError(x.target)
 		}
-		if dir, err = os.MkdirTemp(filepath.Dir(x.target), ".diskcast-*"); err != nil {
+		u, err := e.begin(x.target, true)
+		if err != nil {
 			return nil, err
 		}
-		defer os.RemoveAll(dir)
-		name = ""
+		defer func() { _ = u.remove() }() // what is left the next export removes
+		dir, name = u.path, ""
+	}
+	help := func(err error) error { return layoutHelp(err, x.target) }
+	if x.format != "oci" {
+		help = func(err error) error {
+			return library.TargetHelp(err, filepath.Dir(x.target), "a copy of the image as the server has it lies "+
+				"there until the export is whole")
+		}
 	}
 	st, err := image.OpenStore(dir)
 	if err != nil {
-		return nil, err
+		return nil, help(err)
 	}
 	bar := e.Progress("fetching " + x.ref)
 	err = c.Library().Fetch(ctx, x.ref, im.Digest, st, name, library.Watch{Progress: bar.Update, Note: e.Note})
 	bar.Close()
 	if err != nil {
-		return nil, err
+		return nil, help(err)
 	}
 	if x.format == "oci" {
 		for _, b := range im.Blobs {
@@ -161,6 +173,26 @@ func (e *env) exportThere(ctx context.Context, x exported) (*doc.ImageExported, 
 	defer got.Close()
 	r.Bytes, err = e.exportFile(ctx, got, x.target, x.format, x.partition)
 	return r, err
+}
+
+// layoutHelp is library.TargetHelp for an OCI layout.
+func layoutHelp(err error, dir string) error {
+	if _, serr := os.Stat(dir); serr != nil {
+		dir = filepath.Dir(dir)
+	}
+	return library.TargetHelp(err, dir, "what was copied stays, and the same export goes on where it was")
+}
+
+// diskHelp is library.TargetHelp for a file with the disk of the image.
+func diskHelp(err error, file string, x *image.Index) error {
+	var n int64
+	for i := range x.Chunks {
+		for _, e := range x.Chunks[i].Extents {
+			n += e.Length
+		}
+	}
+	return library.TargetHelp(err, filepath.Dir(file), fmt.Sprintf("the image has %s that are not zero",
+		units.Bytes(n)))
 }
 
 // layoutName is the name that an image gets in a layout: the one asked for, or that by which the image was; none when
@@ -196,7 +228,17 @@ func (e *env) exportFile(ctx context.Context, im *image.Image, path, format stri
 		return 0, err
 	}
 	defer d.Close()
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".part*")
+	defer func() { err = diskHelp(err, path, im.Index()) }()
+	u, err := e.begin(path, false)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if rerr := u.remove(); err == nil {
+			err = rerr
+		}
+	}()
+	f, err := os.OpenFile(u.path, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -205,10 +247,7 @@ func (e *env) exportFile(ctx context.Context, im *image.Image, path, format stri
 			err = cerr
 		}
 		if err == nil {
-			err = os.Link(f.Name(), path) // not Rename: that would overwrite what came meanwhile
-		}
-		if rerr := os.Remove(f.Name()); err == nil {
-			err = rerr
+			err = os.Link(u.path, path) // not Rename: that would overwrite what came meanwhile
 		}
 	}()
 	bar := e.Progress("writing " + path)

@@ -31,12 +31,8 @@ func isLayout(path string) (bool, error) {
 			}
 		case errors.As(err, new(*regular.Error)):
 			return true, nil // whoever opens the layout says so
-		case errors.Is(err, fs.ErrNotExist) && name == "oci-layout":
-			return false, nil
 		case errors.Is(err, fs.ErrNotExist):
-			return false, fmt.Errorf("the folder %s says that it is an OCI layout, and has no %s: it was copied in "+
-				"part", path,
-				name)
+			return name == "index.json" || image.Remains(path), nil // and so it is of one that was lost
 		default:
 			return false, fmt.Errorf("the folder %s cannot be read: %w: give its files to who runs this (chmod -R "+
 				"u+rX, chown), "+

@@ -41,6 +41,9 @@ input/output error too, and makes the exit code 1.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			ctx := cmd.Context()
+			if err := e.outside(a[1]); err != nil {
+				return err
+			}
 			if len(a[1]) > maxSocket {
 				return usage("%s: the name of a socket has at most %d bytes: name one in another folder", a[1],
 					maxSocket)

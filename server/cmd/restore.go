@@ -49,6 +49,9 @@ nothing else of it is written, its partition table stays as it is. Nothing on th
   diskcast image restore debian /dev/sdb --delta --server https://10.0.0.1:8443`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, a []string) error {
+			if err := e.outside(a[1]); err != nil {
+				return err
+			}
 			im, err := e.openSource(cmd.Context(), a[0])
 			if err != nil {
 				return err
@@ -217,7 +220,7 @@ func (r *localRestore) run(ctx context.Context, im *opened, t, w restore.Target)
 		err = e
 	}
 	if err != nil {
-		return fmt.Errorf("restore of %s to %s: %w", r.image, r.target, err)
+		return diskHelp(fmt.Errorf("restore of %s to %s: %w", r.image, r.target, err), r.target, im.Index())
 	}
 	grown := false
 	if r.growth.FS != "" {

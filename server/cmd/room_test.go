@@ -50,6 +50,43 @@ func TestImportThereIntoFullStore(t *testing.T) {
 	}
 }
 
+// TestExportToFullDisk: whatever writes an image elsewhere says what is free there, what is wanted, and the next step.
+func TestExportToFullDisk(t *testing.T) {
+	s := newShop(t)
+	s.stock("debian", 2)
+	const disk = "the image has 12.0 MiB that are not zero"
+	for name, where := range map[string][]string{"here": s.here(), "there": s.there()} {
+		for what, c := range map[string]struct {
+			args []string
+			says string
+		}{
+			"raw":       {[]string{"export", "--format", "raw"}, disk},
+			"qcow2":     {[]string{"export", "--format", "qcow2"}, disk},
+			"partclone": {[]string{"export", "--format", "partclone", "--partition", "0"}, disk},
+			"oci":       {[]string{"export"}, "goes on where it was"},
+			"restore":   {[]string{"restore"}, disk},
+		} {
+			dir := t.TempDir()
+			need.SmallDisk(t, dir, "2m")
+			says := c.says
+			if name == "there" && says == disk && what != "restore" {
+				says = "a copy of the image as the server has it"
+			}
+			args := append(append([]string{"image"}, c.args...), "debian", filepath.Join(dir, "target"))
+			code, _, said := s.run(append(args, where...)...)
+			for _, want := range []string{"no space left on device", dir, " free; ", says,
+				"Make room there, or name a target on a larger disk"} {
+				if code != exitFailed || !strings.Contains(said, want) {
+					t.Errorf("%s %s: exit %d, no %q in: %s", what, name, code, want, said)
+				}
+			}
+			if strings.Count(said, "Make room there") != 1 {
+				t.Errorf("%s %s says it more than once: %s", what, name, said)
+			}
+		}
+	}
+}
+
 // fullStore is a directory for a store with too little room for the file.
 func fullStore(t *testing.T) (store, file string) {
 	t.Helper()

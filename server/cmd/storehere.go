@@ -17,7 +17,26 @@ func (e *env) openStore() (*image.Store, error) {
 			return nil, err
 		}
 	}
-	return e.storeBy(image.OpenStore)
+	return e.storeBy(e.openListed)
+}
+
+// openListed opens the store in dir, and makes the list of its images anew where that was lost.
+func (e *env) openListed(dir string) (*image.Store, error) {
+	st, err := image.OpenStore(dir)
+	if !errors.As(err, new(*image.DamageError)) {
+		return st, err
+	}
+	n, done, rerr := image.Relist(dir)
+	switch {
+	case rerr != nil:
+		return nil, fmt.Errorf("making the list of the images in %s anew, which was lost: %w", dir, rerr)
+	case !done:
+		return nil, err
+	}
+	e.Warn(fmt.Sprintf("the list of the images in %s was lost and is made anew; images whose manifests are there: %d. "+
+		"Their names are lost (`diskcast image list` shows digests, `diskcast image tag DIGEST NAME` gives a name; "+
+		"`diskcast image gc --unnamed` removes those without)", dir, n))
+	return image.OpenStore(dir)
 }
 
 // findStore opens the store of this machine for who works with images that are there; it makes nothing.
@@ -71,6 +90,22 @@ func (e *env) elsewhere() string {
 		return ""
 	}
 	return other
+}
+
+// outside refuses to write to a path that leads into the store here that the command works with.
+func (e *env) outside(path string) error {
+	if e.remote() {
+		return nil
+	}
+	st, err := e.findStore()
+	if err != nil {
+		return err
+	}
+	if st.Holds(path) {
+		return usage("%s is in the image store %s itself, whose images would be destroyed: name a place outside of it",
+			path, st.Dir())
+	}
+	return nil
 }
 
 func (e *env) openImage(ref string) (*image.Image, error) {

@@ -13,7 +13,7 @@ import (
 // have been given up since the error, so that more is free than there was. scratch is where things are unpacked, if
 // anywhere; need says how much is wanted.
 func RoomHelp(err error, store, scratch, need string) error {
-	if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+	if !full(err) {
 		return err
 	}
 	words := fmt.Sprintf("the image store %s has %s free", store, freeWords(store))
@@ -30,6 +30,21 @@ func RoomHelp(err error, store, scratch, need string) error {
 	}
 	return fmt.Errorf("%w: %s", err, words)
 }
+
+// TargetHelp is RoomHelp where an image is written to a file or folder elsewhere. dir is a folder that is there.
+func TargetHelp(err error, dir, need string) error {
+	if !full(err) {
+		return err
+	}
+	words := fmt.Sprintf("%s has %s free", dir, freeWords(dir))
+	if need != "" {
+		words += "; " + need
+	}
+	return fmt.Errorf("%w: %s. Make room there, or name a target on a larger disk", err, words)
+}
+
+// full reports whether it is a file system that has no room.
+func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 func freeWords(dir string) string {
 	var st unix.Statfs_t
