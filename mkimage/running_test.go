@@ -270,8 +270,14 @@ func TestRunOverwrites(t *testing.T) {
 	was, err := os.ReadFile(disk)
 	err = errors.Join(err, os.Link(disk, hard), os.Symlink(disk, soft), unix.Mkfifo(pipe, 0o600),
 		os.WriteFile(log, []byte("of yesterday"), 0o600))
-	if err != nil {
+	two := filepath.Join(dir, "two")
+	if err = errors.Join(err, os.WriteFile(filepath.Join(dir, "one"), []byte("kept"), 0o600),
+		os.Link(filepath.Join(dir, "one"), two)); err != nil {
 		t.Fatal(err)
+	}
+	if code, text := runMachine(t, "--disk", disk, "--serial", two, "--until", "#"); code != 2 ||
+		!strings.Contains(text, "has other names") {
+		t.Errorf("a file with two names: code %d, %s", code, text)
 	}
 	for _, name := range []string{disk, hard, soft} {
 		code, text := runMachine(t, "--disk", disk, "--serial", name, "--until", "#", "--time", "1m")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,13 +29,22 @@ func overwrites(serial string, others ...string) error {
 				name)}
 		}
 	}
+	if st.Mode().IsRegular() && st.Sys().(*syscall.Stat_t).Nlink > 1 {
+		return usageError{fmt.Errorf("--serial %s has other names (hard links), under which it would be overwritten "+
+			"too: name another file", serial)}
+	}
 	return nil
 }
 
-// isStore tells whether a folder is an image store, by the file that every OCI image layout has.
+// isStore tells whether a folder is an image store: by the file that every OCI image layout has, or, where that was
+// lost, by the folder of its blobs.
 func isStore(dir string) bool {
-	st, err := os.Stat(filepath.Join(dir, "oci-layout"))
-	return err == nil && st.Mode().IsRegular()
+	layout, err := os.Stat(filepath.Join(dir, "oci-layout"))
+	if err == nil && layout.Mode().IsRegular() {
+		return true
+	}
+	blobs, err := os.Stat(filepath.Join(dir, "blobs", "sha256"))
+	return err == nil && blobs.IsDir()
 }
 
 // createSerial makes the file for a console. A pipe that nobody reads is refused: opening it would wait for ever.

@@ -119,10 +119,15 @@ func ReadManifest(r io.Reader) (*Manifest, error) {
 		return nil, fmt.Errorf("%s is cut off: make the directory again with mkimage", ManifestFile)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", ManifestFile, err)
+		return nil, fmt.Errorf("%s is no manifest of a boot directory: %w: make the directory again with mkimage",
+			ManifestFile, err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: there is something behind its end: it is damaged", ManifestFile)
+	}
+	if m.V == 0 {
+		return nil, fmt.Errorf("%s is no manifest of a boot directory, it has no version: make the directory again "+
+			"with mkimage", ManifestFile)
 	}
 	if m.V != 1 {
 		return nil, fmt.Errorf("%s has version %d; this program reads version 1", ManifestFile, m.V)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Holds reports whether the path leads to the store, to a file of it, or to a place in it where there is nothing yet,
@@ -43,6 +45,20 @@ func (s *Store) Holds(path string) bool {
 		}
 	}
 	return same(files, st)
+}
+
+// InStore finds the store whose folder, or one below it, a file lies in, or will lie in; by its folders alone: a hard
+// link elsewhere is not seen.
+func InStore(path string) (dir string, in bool) {
+	for at := filepath.Dir(landing(path)); ; at = filepath.Dir(at) {
+		if st, err := os.Stat(filepath.Join(at, ocispec.ImageLayoutFile)); err == nil && st.Mode().IsRegular() ||
+			Remains(at) {
+			return at, true
+		}
+		if at == filepath.Dir(at) {
+			return "", false
+		}
+	}
 }
 
 // maxLinks is how many links one after another Linux follows (path_resolution(7)).

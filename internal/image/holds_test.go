@@ -1,6 +1,7 @@
 package image_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -55,6 +56,32 @@ func TestHolds(t *testing.T) {
 	} {
 		if got := s.Holds(path); got != want {
 			t.Errorf("%s: %t, want %t", path, got, want)
+		}
+	}
+}
+
+// TestInStore: a file in a store's folders is found there, also where the store has lost files; its neighbours are not.
+func TestInStore(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	s, err := image.OpenStore(at("store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	take(t, s, "x", filled(1<<20, 1))
+	if err := errors.Join(os.Mkdir(at("storeroom"), 0o700), os.Symlink("store/new", at("link"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, lost := range []string{"", "oci-layout", "index.json"} {
+		if lost != "" {
+			spoil(t, filepath.Join(s.Dir(), lost), "")
+		}
+		for name, want := range map[string]bool{"store/index.json": true, "store/none": true, "link": true,
+			"store/blobs/sha256/none": true, "store/../x": false, "storeroom/x": false, "store.raw": false,
+			"store": false} {
+			if found, in := image.InStore(at(name)); in != want || in && found != at("store") {
+				t.Errorf("%s lost: %s: %t, %s", lost, name, in, found)
+			}
 		}
 	}
 }

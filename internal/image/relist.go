@@ -14,7 +14,8 @@ import (
 
 // Relist makes the list of the images of the store in dir anew, where that is missing and blobs are there: of all
 // images whose manifests are there, also of those that were removed since the last garbage collection. Their names are
-// lost. It returns how many there are, and false where there was nothing to do.
+// lost. It returns how many there are, and false where there was nothing to do. Where a manifest may be damaged,
+// that is a *DamageError.
 func Relist(dir string) (n int, done bool, err error) {
 	s := &Store{dir: dir}
 	if s.checkVersion() != nil || !errors.As(s.checkList(), new(*DamageError)) {
@@ -54,7 +55,14 @@ func (s *Store) manifests() ([]ocispec.Descriptor, error) {
 		if err != nil {
 			return nil, err
 		}
-		if checkDigest(digest) == nil && info.Size() <= MaxManifest && s.isManifest(digest) {
+		if checkDigest(digest) != nil || info.Size() > MaxManifest {
+			continue
+		}
+		is, err := s.isManifest(digest)
+		if err != nil {
+			return nil, err
+		}
+		if is {
 			d := descriptor(ocispec.MediaTypeImageManifest, digest, info.Size())
 			d.ArtifactType = ArtifactType
 			all = append(all, written{d, info.ModTime()})
@@ -70,8 +78,17 @@ func (s *Store) manifests() ([]ocispec.Descriptor, error) {
 	return out, nil
 }
 
-// isManifest reports whether the digest is of the sound manifest of an image.
-func (s *Store) isManifest(digest string) bool {
+// isManifest reports whether the digest is of the manifest of an image. One that is damaged may have been: without it
+// in the list, its image's blobs would be nobody's.
+func (s *Store) isManifest(digest string) (bool, error) {
 	b, err := s.readBlob(digest, MaxManifest)
-	return err == nil && CheckManifest(b) == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // it was removed meanwhile
+	}
+	if _, ok := errors.AsType[*DamageError](err); ok {
+		return false, &DamageError{Chunk: -1, File: s.blobPath(digest), Reason: "its SHA-256 is not its name, and it " +
+			"may be the manifest of an image, which the list would lack. Put a copy of this file back; if there is " +
+			"none, move it away, and import again what `diskcast image list` does not show then"}
+	}
+	return err == nil && CheckManifest(b) == nil, err
 }

@@ -114,6 +114,49 @@ func TestRelist(t *testing.T) {
 	}
 }
 
+// TestRelistDamaged: where a manifest may be damaged, no list is made without it: its blobs would be nobody's.
+func TestRelistDamaged(t *testing.T) {
+	for what, n := range map[string]int{"cut": 300, "empty": 0} {
+		t.Run(what, func(t *testing.T) {
+			s := newStore(t)
+			take(t, s, "x", filled(1<<20, 1))
+			b := take(t, s, "y", filled(1<<20, 2)).Digest
+			path := blobFile(s, b)
+			sound, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.Remove(filepath.Join(s.Dir(), "index.json")), os.Chmod(path, 0o600),
+				os.Truncate(path, int64(n))); err != nil {
+				t.Fatal(err)
+			}
+			before := tree(t, s.Dir())
+			_, done, err := image.Relist(s.Dir())
+			damage, ok := errors.AsType[*image.DamageError](err)
+			if done || !ok || damage.File != path {
+				t.Fatalf("done %t, %v", done, err)
+			}
+			if after := tree(t, s.Dir()); after != before {
+				t.Errorf("it changed:\n%s\n%s", before, after)
+			}
+			spoil(t, path, string(sound))
+			if n, done, err := image.Relist(s.Dir()); n != 2 || !done || err != nil {
+				t.Errorf("put back: %d, %t, %v", n, done, err)
+			}
+		})
+	}
+}
+
+// TestTagOfNothing: an image whose manifest is gone gets no name.
+func TestTagOfNothing(t *testing.T) {
+	s := newStore(t)
+	d := take(t, s, "x", filled(1<<20, 1)).Digest
+	spoil(t, blobFile(s, d), "")
+	if err := s.Tag(d, "z"); !errors.As(err, new(*image.DamageError)) {
+		t.Errorf("%v, want damage", err)
+	}
+}
+
 // TestMakingBrokenOff: a store whose making was killed has no images to lose. Who reads finds none and writes nothing,
 // who writes completes it.
 func TestMakingBrokenOff(t *testing.T) {

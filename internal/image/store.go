@@ -275,6 +275,9 @@ func (s *Store) Tag(ref, name string) error {
 		}
 		for _, d := range x.Manifests {
 			if string(d.Digest) == digest {
+				if _, err := s.readBlob(digest, MaxManifest); err != nil {
+					return missing(err, digest)
+				}
 				setName(x, d, name)
 				return nil
 			}

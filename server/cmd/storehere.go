@@ -30,8 +30,8 @@ func (e *env) openListed(dir string) (*image.Store, error) {
 	switch {
 	case rerr != nil:
 		return nil, fmt.Errorf("making the list of the images in %s anew, which was lost: %w", dir, rerr)
-	case !done:
-		return nil, err
+	case !done: // another process was faster, or it is something else
+		return image.OpenStore(dir)
 	}
 	e.Warn(fmt.Sprintf("the list of the images in %s was lost and is made anew; images whose manifests are there: %d. "+
 		"Their names are lost (`diskcast image list` shows digests, `diskcast image tag DIGEST NAME` gives a name; "+
@@ -92,8 +92,13 @@ func (e *env) elsewhere() string {
 	return other
 }
 
-// outside refuses to write to a path that leads into the store here that the command works with.
+// outside refuses to write to a path that leads into a store here: into that which the command works with, by whatever
+// link, and into any other, such as the one of a server that runs here.
 func (e *env) outside(path string) error {
+	if dir, in := image.InStore(path); in {
+		return usage("%s is in the image store %s, whose images would be destroyed: name a place outside of it", path,
+			dir)
+	}
 	if e.remote() {
 		return nil
 	}

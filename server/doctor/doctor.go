@@ -103,6 +103,7 @@ var checks = []check{
 	{"limits", false, lookLimits, ""},
 	{"clock", false, lookClock, ""},
 	{"room", false, lookRoom, ""},
+	{"images", false, lookImages, ""},
 	{"keys", false, lookKeys, ""},
 	{"machines", false, lookMachines, ""},
 	{"words", false, lookWords, ""},

@@ -10,7 +10,7 @@ var graves = map[ID]string{
 	HTTPSilent: doc.GraveStops, HTTPFile: doc.GraveStops, HTTPSCert: doc.GraveStops,
 	Firewall: doc.GraveStops, RoomState: doc.GraveStops,
 	ReadOnly: doc.GraveStops, KeyOwner: doc.GraveStops, KeyDamaged: doc.GraveStops, KeyOpen: doc.GraveStops,
-	RecordLost: doc.GraveStops, NodeNoDisk: doc.GraveStops,
+	RecordLost: doc.GraveStops, ImagesLost: doc.GraveStops, NodeNoDisk: doc.GraveStops,
 
 	BootVersion: doc.GraveMind, BootKernel: doc.GraveMind, ClockFree: doc.GraveMind, KeyExpired: doc.GraveMind,
 	OpenFiles: doc.GraveMind, Buffers: doc.GraveMind, NodeSpeed: doc.GraveMind,

@@ -31,6 +31,8 @@ const (
 	ClockFree         ID = "clock-free" // nobody keeps it right
 	RoomState         ID = "room-state"
 	RoomImages        ID = "room-images"
+	ImagesLost        ID = "images-lost" // the list of the store's images, or what says that it is a store
+	ImagesDamaged     ID = "images-damaged"
 	ReadOnly          ID = "read-only" // the state or the images cannot be written
 	KeyOpen           ID = "key-open"  // others can read it
 	KeyOwner          ID = "key-owner"
