@@ -452,7 +452,7 @@ func (o *options) check() error {
 		u, err := url.Parse(o.baseURL)
 		// iPXE's own settings, as ${next-server}, may be in it.
 		if err != nil && !strings.Contains(o.baseURL, "${") || err == nil && u.Scheme == "" ||
-			strings.ContainsAny(o.baseURL, " \t\n\v\f\r") {
+			strings.ContainsAny(o.baseURL, bootdir.Blanks) {
 			return fmt.Errorf("--base-url %q is not a URL like http://10.0.0.1:8080/boot", o.baseURL)
 		}
 	}

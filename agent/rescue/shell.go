@@ -102,11 +102,7 @@ func (o *Options) oneShell(ctx context.Context, dev string) error {
 	}
 	defer master.Close()
 	defer tty.Close()
-	columns, rows, err := terminal.Size(f)
-	if err != nil {
-		return err
-	}
-	if err := terminal.SetSize(master, columns, rows); err != nil {
+	if err := terminal.CopySize(master, f); err != nil {
 		return err
 	}
 	cmd := o.program(ctx, "linux", "")

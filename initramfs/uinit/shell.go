@@ -68,11 +68,7 @@ func (s *shells) one(ctx context.Context, dev string) error {
 		return err
 	}
 	defer f.Close()
-	columns, rows, err := terminal.Size(f)
-	if err != nil {
-		return err
-	}
-	if err := terminal.SetSize(f, columns, rows); err != nil {
+	if err := terminal.CopySize(f, f); err != nil { // of a serial line, which has none
 		return err
 	}
 	if _, err := fmt.Fprintf(f, banner, logPath); err != nil {

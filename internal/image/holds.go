@@ -23,13 +23,11 @@ func (s *Store) Holds(path string) bool {
 	same := func(list []fs.FileInfo, st fs.FileInfo) bool {
 		return slices.ContainsFunc(list, func(x fs.FileInfo) bool { return os.SameFile(x, st) })
 	}
-	for at := landing(path); ; at = filepath.Dir(at) {
-		if st, err := os.Stat(at); err == nil && same(parts, st) {
-			return true
-		}
-		if at == filepath.Dir(at) {
-			break
-		}
+	if _, in := upwards(landing(path), func(at string) bool {
+		st, err := os.Stat(at)
+		return err == nil && same(parts, st)
+	}); in {
+		return true
 	}
 	st, err := os.Stat(path)
 	if err != nil || !st.Mode().IsRegular() {
@@ -50,15 +48,20 @@ func (s *Store) Holds(path string) bool {
 // InStore finds the store whose folder, or one below it, a file lies in, or will lie in; by its folders alone: a hard
 // link elsewhere is not seen.
 func InStore(path string) (dir string, in bool) {
-	for at := filepath.Dir(landing(path)); ; at = filepath.Dir(at) {
-		if st, err := os.Stat(filepath.Join(at, ocispec.ImageLayoutFile)); err == nil && st.Mode().IsRegular() ||
-			Remains(at) {
-			return at, true
-		}
+	return upwards(filepath.Dir(landing(path)), func(at string) bool {
+		st, err := os.Stat(filepath.Join(at, ocispec.ImageLayoutFile))
+		return err == nil && st.Mode().IsRegular() || Remains(at)
+	})
+}
+
+// upwards finds the first that is what is looked for, of a clean path and the folders above it.
+func upwards(at string, is func(at string) bool) (string, bool) {
+	for ; !is(at); at = filepath.Dir(at) {
 		if at == filepath.Dir(at) {
 			return "", false
 		}
 	}
+	return at, true
 }
 
 // maxLinks is how many links one after another Linux follows (path_resolution(7)).

@@ -74,6 +74,15 @@ func SetSize(f *os.File, columns, rows int) error {
 	return Control(f, func(fd int) error { return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size) })
 }
 
+// CopySize tells a terminal the size of another, or of itself, by SetSize.
+func CopySize(to, from *os.File) error {
+	columns, rows, err := Size(from)
+	if err != nil {
+		return err
+	}
+	return SetSize(to, columns, rows)
+}
+
 // Control does something to a file's descriptor, without making it one that blocks.
 func Control(f *os.File, do func(fd int) error) error {
 	raw, err := f.SyscallConn()

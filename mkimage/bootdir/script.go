@@ -41,8 +41,8 @@ func CheckCmdline(c *Content, max int) error {
 	return nil
 }
 
-// blanks are what iPXE cuts a line at.
-const blanks = " \t\n\v\f\r"
+// Blanks are what iPXE cuts a line at.
+const Blanks = " \t\n\v\f\r"
 
 // CheckIPXE tells whether iPXE hands a kernel command line on as it is. It knows no quotes: these words have a meaning
 // to it wherever they stand, and between two words there is one blank when the kernel gets them (iPXE, core/exec.c).
@@ -51,7 +51,7 @@ func CheckIPXE(cmdline string) error {
 	if strings.ContainsAny(cmdline, "\n\r") {
 		return errors.New("it holds the end of a line, which is the end of a command to iPXE")
 	}
-	for _, word := range strings.FieldsFunc(cmdline, func(r rune) bool { return strings.ContainsRune(blanks, r) }) {
+	for _, word := range strings.FieldsFunc(cmdline, func(r rune) bool { return strings.ContainsRune(Blanks, r) }) {
 		why := ""
 		switch {
 		case strings.HasPrefix(word, "#"):

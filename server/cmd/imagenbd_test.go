@@ -74,15 +74,7 @@ func TestImageNBD(t *testing.T) {
 			t.Errorf("%s: the socket is still there: %v", where, err)
 		}
 	}
-	im, err := s.st.Open("debian")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blob, _ := im.DataBlob(0)
-	if err := im.Close(); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(s.dir, "blobs", "sha256", strings.TrimPrefix(blob, "sha256:"))
+	file := s.dataFile("debian")
 	b, err := os.ReadFile(file)
 	if err == nil {
 		b[len(b)/2] ^= 4

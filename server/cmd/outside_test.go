@@ -11,20 +11,12 @@ import (
 func TestTargetInStore(t *testing.T) {
 	s := newShop(t)
 	s.stock("debian", 2)
-	im, err := s.st.Open("debian")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blob, _ := im.DataBlob(0)
-	if err := im.Close(); err != nil {
-		t.Fatal(err)
-	}
 	link := filepath.Join(t.TempDir(), "disk.img")
 	if err := os.Symlink(filepath.Join(s.dir, "index.json"), link); err != nil {
 		t.Fatal(err)
 	}
 	for _, target := range []string{filepath.Join(s.dir, "index.json"), filepath.Join(s.dir, "new"), link, s.dir,
-		filepath.Join(s.dir, "blobs", "sha256", strings.TrimPrefix(blob, "sha256:"))} {
+		s.dataFile("debian")} {
 		for _, args := range [][]string{
 			{"image", "restore", "debian", target, "--yes"},
 			{"image", "restore", "debian", target, "--yes", "--partition", "1"},

@@ -27,16 +27,15 @@ func (e *env) openListed(dir string) (*image.Store, error) {
 		return st, err
 	}
 	n, done, rerr := image.Relist(dir)
-	switch {
-	case rerr != nil:
+	if rerr != nil {
 		return nil, fmt.Errorf("making the list of the images in %s anew, which was lost: %w", dir, rerr)
-	case !done: // another process was faster, or it is something else
-		return image.OpenStore(dir)
 	}
-	e.Warn(fmt.Sprintf("the list of the images in %s was lost and is made anew; images whose manifests are there: %d. "+
-		"Their names are lost (`diskcast image list` shows digests, `diskcast image tag DIGEST NAME` gives a name; "+
-		"`diskcast image gc --unnamed` removes those without)", dir, n))
-	return image.OpenStore(dir)
+	if done {
+		e.Warn(fmt.Sprintf("the list of the images in %s was lost and is made anew; images whose manifests are there: "+
+			"%d. Their names are lost (`diskcast image list` shows digests, `diskcast image tag DIGEST NAME` gives a "+
+			"name; `diskcast image gc --unnamed` removes those without)", dir, n))
+	}
+	return image.OpenStore(dir) // if it was not done, another process was faster, or something else is damaged
 }
 
 // findStore opens the store of this machine for who works with images that are there; it makes nothing.
@@ -95,20 +94,17 @@ func (e *env) elsewhere() string {
 // outside refuses to write to a path that leads into a store here: into that which the command works with, by whatever
 // link, and into any other, such as the one of a server that runs here.
 func (e *env) outside(path string) error {
-	if dir, in := image.InStore(path); in {
+	dir, in := image.InStore(path)
+	if !in && !e.remote() {
+		st, err := e.findStore()
+		if err != nil {
+			return err
+		}
+		dir, in = st.Dir(), st.Holds(path)
+	}
+	if in {
 		return usage("%s is in the image store %s, whose images would be destroyed: name a place outside of it", path,
 			dir)
-	}
-	if e.remote() {
-		return nil
-	}
-	st, err := e.findStore()
-	if err != nil {
-		return err
-	}
-	if st.Holds(path) {
-		return usage("%s is in the image store %s itself, whose images would be destroyed: name a place outside of it",
-			path, st.Dir())
 	}
 	return nil
 }
